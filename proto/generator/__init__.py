@@ -1,0 +1,1 @@
+"""The steps of `proto/generate.py`: protoc, the contract dump, the small codec's classes."""

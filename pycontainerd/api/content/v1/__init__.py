@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/content/v1`; do not edit."""

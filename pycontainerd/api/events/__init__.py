@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/events`; do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/events/ttrpc`; do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/events/ttrpc/v1`; do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/grpc/reflection/v1alpha`; do not edit."""

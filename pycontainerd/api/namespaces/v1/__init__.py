@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/namespaces/v1`; do not edit."""

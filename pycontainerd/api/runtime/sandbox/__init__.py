@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/runtime/sandbox`; do not edit."""

@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/runtime/sandbox/v1`; do not edit."""

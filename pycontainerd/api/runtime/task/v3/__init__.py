@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/runtime/task/v3`; do not edit."""

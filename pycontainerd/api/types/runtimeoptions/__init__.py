@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/types/runtimeoptions`; do not edit."""

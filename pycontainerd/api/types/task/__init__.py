@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/types/task`; do not edit."""
