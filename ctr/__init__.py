@@ -1,0 +1,1 @@
+"""pyctr, the client people type at: one file a verb."""

@@ -1,0 +1,1 @@
+"""The daemon, its engines and the client library; see ARCHITECTURE.md for the layers."""

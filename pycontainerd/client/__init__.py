@@ -1,0 +1,1 @@
+"""The API's nouns as seen from outside, on the small codec."""

@@ -1,0 +1,1 @@
+"""Registry client, pull, unpack, archives and layer diffs."""

@@ -1,0 +1,1 @@
+"""Both transports, and errors turned into status codes, once."""

@@ -1,0 +1,1 @@
+"""Bundles, shims, tasks and their recovery."""

@@ -1,0 +1,1 @@
+"""One translator a noun between the wire and the engines."""

@@ -1,0 +1,1 @@
+"""SQLite metadata and the blob directory: the state that survives a crash."""

@@ -1,0 +1,1 @@
+"""Snapshot drivers: where the layers of a root filesystem live."""

@@ -1,0 +1,1 @@
+"""One suite a Protocol, run on every implementation."""

@@ -1,0 +1,1 @@
+"""The real daemon, shim and runtime, as root."""
