@@ -19,7 +19,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 
 
 def validate_identifier(value: str, what: str = "identifier") -> str:
-    """Return ``value`` when it is 1 to 76 alphanumerics joined by single ``.``, ``_`` or ``-``; else raise InvalidArgument."""
+    """Return 1 to 76 alphanumerics joined by single ``.``, ``_`` or ``-``; raise InvalidArgument for others."""
     if not value:
         raise InvalidArgument(f"{what} must not be empty")
     if len(value) > MAX_IDENTIFIER:

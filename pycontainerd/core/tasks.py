@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pycontainerd.core.values import AnyValue, Descriptor, Mount
@@ -94,7 +94,7 @@ class TaskManager(Protocol):
     """Everything that runs, in all namespaces. Every method raises NotFound for an unknown container, task or exec."""
 
     async def create(self, namespace: str, request: CreateTask) -> int:
-        """Bundle, shim, runtime create; return the init pid. Raises AlreadyExists, Unknown (no runtime, its failure)."""
+        """Make bundle and shim, run the runtime's create; return the init pid. Raises AlreadyExists, Unknown."""
 
     async def start(self, namespace: str, id: str, exec_id: str = "") -> int: ...
 
