@@ -1,0 +1,1 @@
+"""Runs only inside the virtual machine of `make test-vm`."""
