@@ -1,7 +1,7 @@
 """Write everything that is made from the `.proto` sources, or with `--check` fail if a committed file would change.
 
-    python proto/generate.py            regenerate
-    python proto/generate.py --check    regenerate beside, compare, exit 1 on any difference
+python proto/generate.py            regenerate
+python proto/generate.py --check    regenerate beside, compare, exit 1 on any difference
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from generator import api
+from generator import api, wire
 
-OUTPUTS = (api.PACKAGE,)
+OUTPUTS = (api.PACKAGE, wire.PACKAGE)
 
 
 def main() -> int:
@@ -26,15 +26,18 @@ def main() -> int:
         scratch = Path(name)
         try:
             generate(scratch)
-        except api.ProtocError as error:
+        except (api.ProtocError, wire.GenerateError) as error:
             print(error, file=sys.stderr)
             return 1
         return check(scratch) if arguments.check else install(scratch)
 
 
 def generate(out: Path) -> None:
-    """Write all outputs below `out`; raise `ProtocError` when the sources do not compile."""
+    """Write all outputs below `out`; raise `ProtocError` or `GenerateError` when the sources do not serve."""
     api.compile_python(out)
+    with tempfile.TemporaryDirectory(prefix="pycontainerd-proto-") as work:
+        files = api.descriptor_set(Path(work))
+    wire.write_messages(files, out)
 
 
 def check(scratch: Path) -> int:

@@ -37,7 +37,8 @@ def descriptor_set(work: Path) -> descriptor_pb2.FileDescriptorSet:
     """Every file of the contract and what it imports, dependencies first; `work` is a scratch directory."""
     target = work / "descriptors.binpb"
     # The wire classes also cover what our files import, and the error details that no file of ours does.
-    _run([f"--descriptor_set_out={target}", "--include_imports", *proto_files(), *_foreign_files()])
+    options = [f"--descriptor_set_out={target}", "--include_imports", "--include_source_info"]
+    _run([*options, *proto_files(), *_foreign_files()])
     return descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes())
 
 
