@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pool, message_factory, wrappers_pb2
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.unknown_fields import UnknownFieldSet
 from google.rpc import code_pb2, error_details_pb2
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from pycontainerd.wire.messages import index
 from pycontainerd.wire.tables import ref_to
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message as GoogleMessage
 
@@ -49,7 +52,7 @@ def descriptor(type_name: str) -> Descriptor:
     return found
 
 
-def is_map(field: FieldDescriptor) -> bool:
+def is_map(field: Any) -> bool:
     return field.type == F.TYPE_MESSAGE and bool(field.message_type.GetOptions().map_entry)
 
 
@@ -57,6 +60,7 @@ def to_ours(message: GoogleMessage) -> Message:
     """The same message as an object of the small codec, field by field, without either codec."""
     cls = ours(message.DESCRIPTOR.full_name)
     values: dict[str, Any] = {}
+    field: Any
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         if is_map(field):
@@ -71,6 +75,28 @@ def to_ours(message: GoogleMessage) -> Message:
     return cls(**values)
 
 
+def drops_an_entry(message: GoogleMessage) -> bool:
+    """Whether Google's Python parser left out a map entry because the entry held an unknown field.
+
+    Its C, Go and Java parsers drop the field and keep the entry, and so do we.
+    """
+    maps = {field.number for field in message.DESCRIPTOR.fields if is_map(field)}
+    unknown: Any = UnknownFieldSet(message)
+    if any(field.field_number in maps for field in unknown):
+        return True
+    return any(drops_an_entry(child) for child in _children(message))
+
+
+def _children(message: GoogleMessage) -> Iterator[GoogleMessage]:
+    field: Any
+    for field, value in message.ListFields():
+        if is_map(field):
+            if field.message_type.fields_by_name["value"].type == F.TYPE_MESSAGE:
+                yield from value.values()
+        elif field.type == F.TYPE_MESSAGE:
+            yield from value if field.is_repeated else (value,)
+
+
 _INTS = {
     F.TYPE_INT32: (-(2**31), 2**31 - 1),
     F.TYPE_ENUM: (-(2**31), 2**31 - 1),
@@ -78,10 +104,10 @@ _INTS = {
     F.TYPE_UINT32: (0, 2**32 - 1),
     F.TYPE_UINT64: (0, 2**64 - 1),
 }
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-def scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+def scalars(field: Any) -> st.SearchStrategy[Any]:
     if field.type in _INTS:
         low, high = _INTS[field.type]
         return st.one_of(st.sampled_from([0, low, high]), st.integers(low, high))
@@ -91,8 +117,7 @@ def scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
         return st.binary(max_size=300)
     if field.type == F.TYPE_BOOL:
         return st.booleans()
-    width = 32 if field.type == F.TYPE_FLOAT else 64
-    return st.floats(allow_nan=False, width=width)
+    return st.floats(allow_nan=False, width=32 if field.type == F.TYPE_FLOAT else 64)
 
 
 @cache
@@ -109,7 +134,7 @@ def _draw_message(draw: Any, type_name: str, depth: int) -> GoogleMessage:
     return message
 
 
-def _draw_field(draw: Any, message: GoogleMessage, field: FieldDescriptor, depth: int) -> None:
+def _draw_field(draw: Any, message: GoogleMessage, field: Any, depth: int) -> None:
     target = getattr(message, field.name)
     if field.type == F.TYPE_MESSAGE and depth == 0:
         return

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pycontainerd.wire import codec
 from pycontainerd.wire.messages import bootstrap, google_rpc, health, images, reflection_v1, task_v3, types
 from pycontainerd.wire.messages import google as wkt
-from tests.unit.wire.messages import TYPES, descriptor, google, google_messages, ours, to_ours
+from tests.unit.wire.messages import TYPES, descriptor, drops_an_entry, google, google_messages, ours, to_ours
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message as GoogleMessage
@@ -22,19 +22,27 @@ TYPES_WITH_FIELDS = [name for name in TYPES if descriptor(name).fields]
 QUICK = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
-def both(type_name: str, data: bytes) -> tuple[codec.Message | None, GoogleMessage | None]:
-    """What each codec makes of the bytes; None where it refuses them."""
+def assert_same_meaning(type_name: str, data: bytes) -> None:
+    """Both refuse the bytes, or both read the same message."""
+    mine, refusal, theirs = None, "", google(type_name)()
     try:
         mine = ours(type_name).decode(data)
-    except codec.DecodeError:
-        mine = None
-    theirs: GoogleMessage | None = google(type_name)()
+    except codec.DecodeError as error:
+        refusal = str(error)
     try:
-        assert theirs is not None
         theirs.ParseFromString(data)
     except GoogleDecodeError:
-        theirs = None
-    return mine, theirs
+        assert mine is None, data.hex()
+        return
+    if mine is None:
+        # Google's lets field number 0 pass in messages that have no fields.
+        assert "field number 0" in refusal, data.hex()
+        return
+    if not drops_an_entry(theirs):
+        theirs.DiscardUnknownFields()
+        again = google(type_name).FromString(mine.encode())
+        # compared as bytes, because a NaN is not equal to itself
+        assert again.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True), data.hex()
 
 
 def mutated(rng: random.Random, data: bytes) -> bytes:
@@ -69,21 +77,15 @@ def test_every_message_reads_and_writes_as_googles_does(type_name: str) -> None:
     hold()
 
 
-@pytest.mark.parametrize("type_name", TYPES)
+# Google's Python turns a signalling NaN of 32 bits into a quiet one, so FloatValue can differ in a bit.
+@pytest.mark.parametrize("type_name", [name for name in TYPES if name != "google.protobuf.FloatValue"])
 def test_damaged_bytes_mean_the_same_to_both(type_name: str) -> None:
     @settings(QUICK, max_examples=6)
     @given(google_messages(type_name, 2), st.integers(0, 2**32))
     def hold(message: GoogleMessage, seed: int) -> None:
         rng = random.Random(seed)
         for _ in range(5):
-            data = mutated(rng, message.SerializeToString())
-            mine, theirs = both(type_name, data)
-            assert (mine is None) == (theirs is None), data.hex()
-            if mine is not None and theirs is not None:
-                again = google(type_name).FromString(mine.encode())
-                theirs.DiscardUnknownFields()
-                # compared as bytes, because a NaN is not equal to itself
-                assert again.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
+            assert_same_meaning(type_name, mutated(rng, message.SerializeToString()))
 
     hold()
 
@@ -91,8 +93,7 @@ def test_damaged_bytes_mean_the_same_to_both(type_name: str) -> None:
 @given(st.binary(max_size=200), st.sampled_from(TYPES_WITH_FIELDS))
 @settings(QUICK, max_examples=600)
 def test_random_bytes_mean_the_same_to_both(data: bytes, type_name: str) -> None:
-    mine, theirs = both(type_name, data)
-    assert (mine is None) == (theirs is None), data.hex()
+    assert_same_meaning(type_name, data)
 
 
 @pytest.mark.parametrize("type_name", TYPES)
@@ -101,7 +102,7 @@ def test_an_empty_message_is_no_bytes_and_equals_itself(type_name: str) -> None:
     assert message.encode() == b""
     assert message == ours(type_name).decode(b"")
     assert repr(message) == f"{type(message).__qualname__}()"
-    assert message.TYPE == type_name
+    assert type_name == message.TYPE
 
 
 @pytest.mark.parametrize(
@@ -132,34 +133,35 @@ def test_bad_bytes_are_refused_with_the_type_and_the_reason(data: bytes, why: st
 
 
 @pytest.mark.parametrize(
-    ("message", "what"),
+    ("cls", "values", "what"),
     [
-        (lambda: task_v3.KillRequest(signal=-1), "KillRequest.signal: -1 does not fit in uint32"),
-        (lambda: task_v3.KillRequest(signal=2**32), "does not fit in uint32"),
-        (lambda: wkt.Timestamp(seconds=2**63), "Timestamp.seconds: .* does not fit in int64"),
-        (lambda: wkt.Timestamp(nanos=-(2**31) - 1), "does not fit in int32"),
-        (lambda: task_v3.KillRequest(id=5), "KillRequest.id"),
-        (lambda: task_v3.KillRequest(id=b"x"), "KillRequest.id"),
-        (lambda: task_v3.KillRequest(id=task_v3.KillRequest(id="x")), "KillRequest.id"),
-        (lambda: task_v3.KillRequest(all=3), "KillRequest.all: wants a bool, got int"),
-        (lambda: task_v3.KillRequest(signal="9"), "KillRequest.signal"),
-        (lambda: task_v3.KillRequest(signal=9.0), "KillRequest.signal"),
-        (lambda: wkt.Any(value="text"), "Any.value"),
-        (lambda: wkt.Any(value=3), "Any.value"),
-        (lambda: task_v3.CreateTaskRequest(options="x"), "options: wants a google.protobuf.Any, got str"),
-        (lambda: task_v3.CreateTaskRequest(rootfs=[types.Platform()]), "rootfs: wants a containerd.types.Mount"),
-        (lambda: task_v3.UpdateTaskRequest(annotations={1: "x"}), "UpdateTaskRequest.annotations"),
-        (lambda: wkt.DoubleValue(value="x"), "DoubleValue.value"),
-        (lambda: types.Mount(type="\ud800"), "Mount.type"),
+        (task_v3.KillRequest, {"signal": -1}, "KillRequest.signal: -1 does not fit in uint32"),
+        (task_v3.KillRequest, {"signal": 2**32}, "does not fit in uint32"),
+        (wkt.Timestamp, {"seconds": 2**63}, "Timestamp.seconds: .* does not fit in int64"),
+        (wkt.Timestamp, {"nanos": -(2**31) - 1}, "does not fit in int32"),
+        (task_v3.KillRequest, {"id": 5}, "KillRequest.id"),
+        (task_v3.KillRequest, {"id": b"x"}, "KillRequest.id"),
+        (task_v3.KillRequest, {"id": task_v3.KillRequest(id="x")}, "KillRequest.id"),
+        (task_v3.KillRequest, {"all": 3}, "KillRequest.all: wants a bool, got int"),
+        (task_v3.KillRequest, {"signal": "9"}, "KillRequest.signal"),
+        (task_v3.KillRequest, {"signal": 9.0}, "KillRequest.signal"),
+        (wkt.Any, {"value": "text"}, "Any.value"),
+        (wkt.Any, {"value": 3}, "Any.value"),
+        (task_v3.CreateTaskRequest, {"options": "x"}, "options: wants a google.protobuf.Any, got str"),
+        (task_v3.CreateTaskRequest, {"rootfs": [types.Platform()]}, "rootfs: wants a containerd.types.Mount"),
+        (task_v3.UpdateTaskRequest, {"annotations": {1: "x"}}, "UpdateTaskRequest.annotations"),
+        (wkt.DoubleValue, {"value": "x"}, "DoubleValue.value"),
+        (types.Mount, {"type": "\ud800"}, "Mount.type"),
         (
-            lambda: reflection_v1.ServerReflectionRequest(list_services="*", file_by_filename="x"),
+            reflection_v1.ServerReflectionRequest,
+            {"list_services": "*", "file_by_filename": "x"},
             "only one of file_by_filename, list_services may be set",
         ),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused_naming_the_field(message: Any, what: str) -> None:
+def test_a_value_of_the_wrong_kind_is_refused_naming_the_field(cls: Any, values: dict[str, Any], what: str) -> None:
     with pytest.raises(codec.EncodeError, match=what):
-        message().encode()
+        cls(**values).encode()
 
 
 def test_an_unknown_field_name_is_refused_at_once() -> None:
