@@ -136,4 +136,6 @@ def run(report: Report, ours: str, theirs: str, chain: str, count: int = 30) -> 
         us, them = Api(ours, mine), Api(theirs, other)
         first, second = bars[label[:2]]
         report.add(Row(f"cycle, one at a time, no filter, {label}", one(us), one(them), "ms", "containerd 1.6", first))
-        report.add(Row(f"cycle, four at a time, no filter, {label}", four(us), four(them), "/s", "containerd 1.6", second))
+        report.add(
+            Row(f"cycle, four at a time, no filter, {label}", four(us), four(them), "/s", "containerd 1.6", second)
+        )

@@ -1,0 +1,62 @@
+"""Run the benchmarks: ``python -m benchmarks.main [cycle] [cli] [memory] [unpack] [logs] [--quick] [--write]``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import cli, cycle, images, logs, memory, peers, unpack
+from benchmarks.report import Report
+
+PARTS = ("cycle", "memory", "cli", "logs", "unpack")
+IMAGE = "docker.io/bench/busybox:latest"
+
+
+def load(archive: Path, addresses: list[str]) -> None:
+    """Import the small image into each daemon with its own client's namespace."""
+    for address in addresses:
+        subprocess.run(
+            ["ctr", "-a", address, "-n", "bench", "images", "import", str(archive)], check=True, capture_output=True
+        )
+
+
+def command_line_peers(stack: ExitStack, theirs: str, archive: Path) -> dict[str, list[str]]:
+    """docker and podman with the image loaded, each as its command's beginning."""
+    docker = ["/usr/bin/docker", "-H", stack.enter_context(peers.dockerd(theirs))]
+    podman = stack.enter_context(peers.podman())
+    for base in (docker, podman):
+        subprocess.run([*base, "load", "-i", str(archive)], check=True, capture_output=True)
+    return {"docker run": docker, "podman run": podman}
+
+
+def main() -> None:
+    """Run the parts named on the command line, or all."""
+    wanted = [part for part in PARTS if part in sys.argv[1:]] or list(PARTS)
+    quick = "--quick" in sys.argv
+    report = Report()
+    with ExitStack() as stack:
+        work = stack.enter_context(peers.scratch("run"))
+        archive = work / "busybox.tar"
+        images.busybox(archive, "bench/busybox:latest")
+        chain = images.chain_id(archive)
+        ours, theirs = stack.enter_context(peers.pycontainerd()), stack.enter_context(peers.containerd())
+        load(archive, [ours, theirs])
+        others = command_line_peers(stack, theirs, archive) if {"cli", "logs"} & set(wanted) else {}
+        if "cycle" in wanted:
+            cycle.run(report, ours, theirs, chain, 10 if quick else 40)
+        if "memory" in wanted:
+            memory.run(report, ours, theirs, chain)
+        if "cli" in wanted:
+            cli.run(report, ours, theirs, IMAGE, others, 8 if quick else 20)
+        if "logs" in wanted:
+            logs.run(report, ours, "docker.io/bench/busybox:latest", {"docker": others["docker run"]})
+        if "unpack" in wanted:
+            unpack.run(report, ours, theirs, 1 if quick else 3)
+    if "--write" in sys.argv:
+        report.write(Path(__file__).with_name("RESULTS.md"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Memory of the shims of twenty running containers, the template's share included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.cycle import Api
+from benchmarks.report import Report, Row
+
+
+def processes() -> Iterator[tuple[int, str]]:
+    """Every process's pid and command line."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+
+
+def pss(pid: int) -> float:
+    """Proportional set size of a process in MB."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1000
+    except OSError:
+        pass
+    return 0.0
+
+
+def shims(before: set[int]) -> float:
+    """Total PSS of the shim processes (and template) that were not there before, in MB."""
+    words = ("containerd-shim", "shim.template")
+    return sum(pss(pid) for pid, line in processes() if pid not in before and any(word in line for word in words))
+
+
+def measure(address: str, chain: str, count: int) -> float:
+    """MB a shim once ``count`` containers run."""
+    before = {pid for pid, _ in processes()}
+    api = Api(address)
+    names = []
+    try:
+        for _ in range(count):
+            name, mounts = api.make(["/bin/sleep", "1000"], chain)
+            api.start(name, mounts)
+            names.append(name)
+        return shims(before) / count
+    finally:
+        for name in names:
+            api.finish(name, kill=True)
+
+
+def run(report: Report, ours: str, theirs: str, chain: str, count: int = 20) -> None:
+    """Both sides with the same number of containers. Our template outlives a run, so it is started within it."""
+    us, them = measure(ours, chain, count), measure(theirs, chain, count)
+    report.add(Row(f"shim PSS, {count} containers, each", us, them, "MB", "containerd-shim-runc-v2", "≤ 2.5 MB"))
