@@ -2,6 +2,11 @@
 from pycontainerd.wire.codec import Message
 
 
+class Empty(Message):
+    __slots__ = ()
+    TYPE = 'google.protobuf.Empty'
+
+
 class Any(Message):
     __slots__ = ('type_url', 'value')
     TYPE = 'google.protobuf.Any'
@@ -10,11 +15,6 @@ class Any(Message):
     def __init__(self, *, type_url='', value=b''):
         self.type_url = type_url
         self.value = value
-
-
-class Empty(Message):
-    __slots__ = ()
-    TYPE = 'google.protobuf.Empty'
 
 
 class FieldMask(Message):

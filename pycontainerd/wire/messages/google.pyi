@@ -4,6 +4,9 @@ from typing import ClassVar, Final
 
 from pycontainerd.wire.codec import Message
 
+class Empty(Message):
+    TYPE: ClassVar[str]
+
 class Any(Message):
     TYPE: ClassVar[str]
     type_url: str
@@ -14,9 +17,6 @@ class Any(Message):
         type_url: str = ...,
         value: bytes = ...,
     ) -> None: ...
-
-class Empty(Message):
-    TYPE: ClassVar[str]
 
 class FieldMask(Message):
     TYPE: ClassVar[str]

@@ -103,6 +103,7 @@ _INTS = {
     F.TYPE_INT64: (-(2**63), 2**63 - 1),
     F.TYPE_UINT32: (0, 2**32 - 1),
     F.TYPE_UINT64: (0, 2**64 - 1),
+    F.TYPE_FIXED64: (0, 2**64 - 1),
 }
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
