@@ -1,0 +1,73 @@
+"""Signals as descriptors, masks and dispositions, on the C module `_signal` (`signal` would import `enum`)."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found,unused-ignore]
+import ctypes
+import os
+
+from pycontainerd.linux.libc import libc, oserror
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 1, 2, 9, 13, 15, 17, 18, 19
+SIGRTMAX = 64
+RECORD = 128
+"""Bytes of one signalfd_siginfo; its first four are the signal's number."""
+
+_SFD_NONBLOCK, _SFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
+_SIG_BLOCK, _SIG_SETMASK = 0, 2
+
+
+class _Set(ctypes.Structure):
+    _fields_ = [("bits", ctypes.c_ulong * (1024 // (8 * ctypes.sizeof(ctypes.c_ulong))))]
+
+
+def _set_of(numbers: Iterable[int]) -> _Set:
+    made = _Set()
+    for number in numbers:
+        made.bits[0] |= 1 << (number - 1)
+    return made
+
+
+def signalfd(numbers: Iterable[int]) -> int:
+    """Block these signals and return a non-blocking descriptor from which they are read instead. Raises OSError."""
+    mask = _set_of(numbers)
+    if libc.sigprocmask(_SIG_BLOCK, ctypes.byref(mask), None) < 0:
+        raise oserror("block signals")
+    fd = int(libc.signalfd(-1, ctypes.byref(mask), _SFD_NONBLOCK | _SFD_CLOEXEC))
+    if fd < 0:
+        raise oserror("signalfd")
+    return fd
+
+
+def drain(fd: int) -> set[int]:
+    """The numbers of the signals that wait in a signalfd."""
+    seen: set[int] = set()
+    while True:
+        try:
+            data = os.read(fd, RECORD * 16)
+        except BlockingIOError:
+            return seen
+        seen.update(int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), RECORD))
+
+
+def reset() -> None:
+    """Unblock every signal and give each its default disposition, as after login."""
+    empty = _Set()
+    libc.sigprocmask(_SIG_SETMASK, ctypes.byref(empty), None)
+    for number in range(1, SIGRTMAX + 1):
+        if number in (SIGKILL, SIGSTOP, 32, 33):  # 32 and 33 belong to the threads library
+            continue
+        try:
+            _signal.signal(number, _signal.SIG_DFL)
+        except (OSError, ValueError):
+            pass
+
+
+def ignore(*numbers: int) -> None:
+    """Ignore these signals. Children that are spawned must be given the default again."""
+    for number in numbers:
+        _signal.signal(number, _signal.SIG_IGN)
