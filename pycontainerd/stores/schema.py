@@ -1,0 +1,111 @@
+"""The tables, as named steps applied once each: append, never edit a step that has shipped.
+
+Conventions: every row but a namespace's own is keyed by namespace first; times are microseconds since the epoch; labels
+and annotations are JSON objects in text. Files are named after rows, never the other way round.
+"""
+
+from __future__ import annotations
+
+_META = """
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+_NAMESPACES = """
+CREATE TABLE namespaces (
+    name   TEXT PRIMARY KEY,
+    labels TEXT NOT NULL DEFAULT '{}'
+) STRICT, WITHOUT ROWID;
+"""
+
+# A blob's file exists as long as any namespace has a row for it. ``lost`` rows are invisible: their file is missing or
+# damaged, but what they refer to must not be collected before the blob has been fetched again.
+_CONTENT = """
+CREATE TABLE content (
+    namespace  TEXT NOT NULL,
+    digest     TEXT NOT NULL,
+    size       INTEGER NOT NULL,
+    labels     TEXT NOT NULL DEFAULT '{}',
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    lost       INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (namespace, digest)
+) STRICT;
+CREATE INDEX content_digest ON content (digest);
+CREATE TABLE ingests (
+    sequence   INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace  TEXT NOT NULL,
+    ref        TEXT NOT NULL,
+    expected   TEXT NOT NULL DEFAULT '',
+    total      INTEGER NOT NULL DEFAULT 0,
+    started_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    UNIQUE (namespace, ref)
+) STRICT;
+"""
+
+_IMAGES = """
+CREATE TABLE images (
+    namespace   TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    labels      TEXT NOT NULL DEFAULT '{}',
+    media_type  TEXT NOT NULL,
+    digest      TEXT NOT NULL,
+    size        INTEGER NOT NULL,
+    annotations TEXT NOT NULL DEFAULT '{}',
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+) STRICT;
+"""
+
+_CONTAINERS = """
+CREATE TABLE containers (
+    namespace     TEXT NOT NULL,
+    id            TEXT NOT NULL,
+    labels        TEXT NOT NULL DEFAULT '{}',
+    image         TEXT NOT NULL DEFAULT '',
+    runtime       TEXT NOT NULL,
+    options_type  TEXT,
+    options       BLOB,
+    spec_type     TEXT,
+    spec          BLOB,
+    snapshotter   TEXT NOT NULL DEFAULT '',
+    snapshot_key  TEXT NOT NULL DEFAULT '',
+    sandbox       TEXT NOT NULL DEFAULT '',
+    extensions    TEXT NOT NULL DEFAULT '{}',
+    created_at    INTEGER NOT NULL,
+    updated_at    INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id)
+) STRICT;
+"""
+
+_LEASES = """
+CREATE TABLE leases (
+    namespace  TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    labels     TEXT NOT NULL DEFAULT '{}',
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id)
+) STRICT;
+CREATE TABLE lease_resources (
+    namespace TEXT NOT NULL,
+    lease     TEXT NOT NULL,
+    type      TEXT NOT NULL,
+    id        TEXT NOT NULL,
+    PRIMARY KEY (namespace, lease, type, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lease_resources_held ON lease_resources (namespace, type, id);
+"""
+
+STEPS: tuple[tuple[str, str], ...] = (
+    ("meta-1", _META),
+    ("namespaces-1", _NAMESPACES),
+    ("content-1", _CONTENT),
+    ("images-1", _IMAGES),
+    ("containers-1", _CONTAINERS),
+    ("leases-1", _LEASES),
+)
+"""Every step, oldest first."""
