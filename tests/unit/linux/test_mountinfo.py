@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycontainerd.linux import mountinfo
 from pycontainerd.linux.mountinfo import MountPoint, unescape
 
-_NAMES = st.text(st.characters(blacklist_characters="\0/", blacklist_categories=("Cs",)), min_size=1, max_size=20)
+_NAMES = st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
 def _escape(text: str) -> str:
