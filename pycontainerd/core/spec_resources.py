@@ -1,0 +1,125 @@
+"""Limits: Docker's ``HostConfig`` fields as ``linux.resources`` and ``process.rlimits`` of the OCI spec."""
+
+from __future__ import annotations
+
+from pycontainerd.core.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    Json = dict[str, Any]
+
+MIN_MEMORY = 6 << 20
+"""Least memory limit, in bytes: below it the runtime itself is killed while it sets up."""
+PERIOD = 100_000
+"""The CPU bandwidth period that ``--cpus`` stands on, in microseconds."""
+
+_RLIMITS = (
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)  # names of setrlimit(2)
+
+
+def resources(host_config: Json, *, cpus: int, swap_accounting: bool) -> Json:
+    """``linux.resources`` without devices. ``cpus`` is how many the host has. Raises InvalidArgument."""
+    parts: Json = {
+        "memory": _memory(host_config, swap_accounting=swap_accounting),
+        "cpu": _cpu(host_config, cpus),
+        "blockIO": _block_io(host_config),
+    }
+    result = {name: part for name, part in parts.items() if part}
+    pids = host_config.get("PidsLimit")
+    if pids:
+        result["pids"] = {"limit": pids if pids > 0 else -1}
+    return result
+
+
+def _memory(host: Json, *, swap_accounting: bool) -> Json:
+    memory, swap = host.get("Memory") or 0, host.get("MemorySwap") or 0
+    reservation = host.get("MemoryReservation") or 0
+    _check_memory(memory, swap, reservation)
+    result: Json = {}
+    if memory:
+        result["limit"] = memory
+    if swap_accounting and (memory or swap == -1):
+        result["swap"] = swap or 2 * memory
+    if reservation:
+        result["reservation"] = reservation
+    swappiness = host.get("MemorySwappiness")
+    if swappiness is not None and swappiness != -1:
+        if not 0 <= swappiness <= 100:
+            raise InvalidArgument("--memory-swappiness", swappiness, "give 0 to 100")
+        result["swappiness"] = swappiness
+    if host.get("OomKillDisable"):
+        result["disableOOMKiller"] = True
+    return result
+
+
+def _check_memory(memory: int, swap: int, reservation: int) -> None:
+    if memory and memory < MIN_MEMORY:
+        raise InvalidArgument("--memory is below the least limit of 6MB", hint="give 6m or more")
+    if swap > 0 and not memory:
+        raise InvalidArgument("--memory-swap needs --memory", hint="it limits memory and swap together")
+    if 0 < swap < memory:
+        raise InvalidArgument("--memory-swap is less than --memory", hint="it limits memory and swap together")
+    if memory and reservation > memory:
+        raise InvalidArgument("--memory-reservation is more than --memory", hint="give less")
+
+
+def _cpu(host: Json, cpus: int) -> Json:
+    result: Json = {}
+    nano = host.get("NanoCpus") or 0
+    if nano:
+        if host.get("CpuPeriod") or host.get("CpuQuota"):
+            raise InvalidArgument("--cpus excludes --cpu-period and --cpu-quota", hint="give one or the other")
+        if not 10**7 <= nano <= cpus * 10**9:
+            raise InvalidArgument(f"--cpus must be from 0.01 to {cpus}.00", hint=f"this host has {cpus} CPUs")
+        result["period"], result["quota"] = PERIOD, nano * PERIOD // 10**9
+    for key, field in _CPU_FIELDS:
+        if host.get(key):
+            result[field] = host[key]
+    return result
+
+
+_CPU_FIELDS = (
+    ("CpuShares", "shares"),
+    ("CpuPeriod", "period"),
+    ("CpuQuota", "quota"),
+    ("CpusetCpus", "cpus"),
+    ("CpusetMems", "mems"),
+)
+
+
+def _block_io(host: Json) -> Json:
+    weight = host.get("BlkioWeight") or 0
+    if weight and not 10 <= weight <= 1000:
+        raise InvalidArgument("--blkio-weight", weight, "give 10 to 1000")
+    return {"weight": weight} if weight else {}
+
+
+def parse_ulimit(text: str) -> Json:
+    """``nofile=1024:2048`` as Docker's ``{"Name","Soft","Hard"}``; -1 is unlimited. Raises InvalidArgument."""
+    name, equals, value = text.partition("=")
+    soft, _, hard = value.partition(":")
+    try:
+        limits = int(soft), int(hard or soft)
+    except ValueError as error:
+        raise InvalidArgument("--ulimit", text, "give name=soft[:hard] in numbers, such as nofile=1024:2048") from error
+    if not equals or name not in _RLIMITS:
+        raise InvalidArgument("--ulimit", text, f"the names are {', '.join(_RLIMITS)}")
+    if limits[1] != -1 and not -1 < limits[0] <= limits[1]:
+        raise InvalidArgument("--ulimit", text, "the soft limit must not exceed the hard one")
+    return {"Name": name, "Soft": limits[0], "Hard": limits[1]}
+
+
+def rlimits(ulimits: Sequence[Json]) -> list[Json]:
+    """Docker's ulimits as the spec's ``process.rlimits``."""
+    return [
+        {
+            "type": "RLIMIT_" + item["Name"].upper(),
+            "soft": item["Soft"] & 0xFFFFFFFFFFFFFFFF,
+            "hard": item["Hard"] & 0xFFFFFFFFFFFFFFFF,
+        }
+        for item in ulimits
+    ]
