@@ -1,0 +1,1 @@
+"""Fixtures that start real parts and tear them down."""
