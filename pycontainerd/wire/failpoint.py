@@ -1,55 +1,104 @@
-"""Named points in the code that a test can arm to crash, stall or fail; free while nothing is armed.
+"""Named points in the code at which a test can make the process crash, stall or fail.
 
-``PYCONTAINERD_FAILPOINTS="name=crash;other=sleep:0.5;third=error:ENOSPC;fourth=crash@3"`` arms them in a child process;
-``@N`` acts on the Nth hit only.
+The environment variable `PYCONTAINERD_FAILPOINTS`, read once, arms them: `name=action;name=action`, with the actions
+
+    crash            the process ends at once, as if killed: no cleanup, no flush
+    sleep:SECONDS    the thread stalls
+    error:ERRNO      OSError is raised, with the number or the name (ENOSPC) given
+
+and `@N` after an action for the Nth hit only, counted from 1. Unarmed, a point costs one look at an empty dict.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import signal
-import time
+from time import sleep
 
-_armed: dict[str, list[object]] = {}
+VARIABLE = "PYCONTAINERD_FAILPOINTS"
+_SIGKILL = 9
+
+
+class _Point:
+    """What an armed point does, and how often it was hit."""
+
+    __slots__ = ("action", "argument", "hits", "only")
+
+    def __init__(self, action: str, argument: float, only: int) -> None:
+        self.action = action
+        self.argument = argument
+        self.only = only
+        self.hits = 0
+
+
+_armed: dict[str, _Point] = {}
 
 
 def hit(name: str) -> None:
-    """Act when ``name`` is armed; ``error:`` raises OSError."""
-    if _armed and name in _armed:
-        _act(name)
+    """Do what the point is armed for, if it is; raise OSError if that is to fail."""
+    if _armed:
+        _hit(name)
 
 
 def arm(name: str, action: str) -> None:
-    """Arm a point: ``crash``, ``sleep:SECONDS`` or ``error:ERRNO_NAME``, with an optional ``@N``."""
-    what, _, count = action.partition("@")
-    _armed[name] = [what, int(count or 0), 0]
+    """Arm a point, in place of what it was armed for; raise ValueError for an action that is none."""
+    _armed[name] = _parse(name, action)
 
 
 def disarm(name: str = "") -> None:
-    """Disarm one point, or all."""
+    """Disarm a point, or all of them."""
     if name:
         _armed.pop(name, None)
     else:
         _armed.clear()
 
 
-def _act(name: str) -> None:
-    point = _armed[name]
-    what, nth, seen = str(point[0]), int(str(point[1])), int(str(point[2])) + 1
-    point[2] = seen
-    if nth and seen != nth:
+def arm_from(text: str) -> None:
+    """Arm the points of a `name=action;…` list; raise ValueError naming the item that is wrong."""
+    for item in text.split(";"):
+        if item.strip():
+            name, equals, action = item.strip().partition("=")
+            if not (name and equals):
+                raise ValueError(f"failpoint {item!r}: write it as name=action")
+            arm(name, action)
+
+
+def _hit(name: str) -> None:
+    point = _armed.get(name)
+    if point is None:
         return
-    kind, _, value = what.partition(":")
-    if kind == "crash":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif kind == "sleep":
-        time.sleep(float(value))
-    elif kind == "error":
-        code = getattr(errno, value)
-        raise OSError(code, os.strerror(code), name)
+    point.hits += 1
+    if point.only and point.hits != point.only:
+        return
+    if point.action == "crash":
+        os.kill(os.getpid(), _SIGKILL)
+    elif point.action == "sleep":
+        sleep(point.argument)
+    else:
+        number = int(point.argument)
+        raise OSError(number, f"{os.strerror(number)} (failpoint {name})")
 
 
-for _item in os.environ.get("PYCONTAINERD_FAILPOINTS", "").split(";"):
-    if "=" in _item:
-        arm(*_item.strip().split("=", 1))
+def _parse(name: str, text: str) -> _Point:
+    action, _, only = text.partition("@")
+    verb, _, argument = action.partition(":")
+    try:
+        if verb == "crash" and not argument:
+            value = 0.0
+        elif verb == "sleep":
+            value = float(argument)
+        elif verb == "error":
+            value = float(argument if argument.isdigit() else getattr(errno, argument))
+        else:
+            raise ValueError
+        count = int(only) if only else 0
+        if value < 0 or count < 0:
+            raise ValueError
+    except (ValueError, AttributeError):
+        raise ValueError(
+            f"failpoint {name}: {text!r} is no action; use crash, sleep:SECONDS or error:ERRNO, and @N for one hit only"
+        ) from None
+    return _Point(verb, value, count)
+
+
+arm_from(os.environ.get(VARIABLE, ""))
