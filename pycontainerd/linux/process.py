@@ -18,6 +18,8 @@ PIPE = subprocess.PIPE
 """For ``stdin``, ``stdout`` or ``stderr``: a pipe whose other end is on the returned process."""
 STDOUT = subprocess.STDOUT
 """For ``stderr``: wherever stdout goes."""
+INHERIT = -100
+"""For ``stdin``, ``stdout`` or ``stderr``: the daemon's own."""
 MAX_OUTPUT = 16 << 20
 """Most bytes of one stream that ``run`` hands back."""
 
@@ -68,9 +70,9 @@ def spawn(
     return subprocess.Popen(
         list(argv),
         bufsize=0,
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+        stdin=None if stdin == INHERIT else stdin,
+        stdout=None if stdout == INHERIT else stdout,
+        stderr=None if stderr == INHERIT else stderr,
         close_fds=True,
         pass_fds=tuple(fds),
         cwd=cwd,

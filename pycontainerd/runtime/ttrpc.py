@@ -7,41 +7,34 @@ be dropped, and a deadline is kept on this side as well as sent along.
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from pycontainerd.api.ttrpc import ttrpc_pb2
 from pycontainerd.core import errors
+from pycontainerd.wire import codes, ttrpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 M = TypeVar("M", bound=Message)
 
-NAMESPACE_HEADER = "containerd-namespace-ttrpc"
-MAX_PAYLOAD = 4 << 20
-"""Largest payload of a frame, in bytes; larger requests are refused before they are sent."""
-
-_HEADER = struct.Struct(">IIBB")
-_REQUEST, _RESPONSE = 1, 2
-
 _CLASSES: dict[int, type[errors.PycontainerdError]] = {
-    1: errors.Cancelled,
-    3: errors.InvalidArgument,
-    4: errors.DeadlineExceeded,
-    5: errors.NotFound,
-    6: errors.AlreadyExists,
-    7: errors.PermissionDenied,
-    8: errors.ResourceExhausted,
-    9: errors.FailedPrecondition,
-    10: errors.Aborted,
-    11: errors.OutOfRange,
-    12: errors.Unimplemented,
-    14: errors.Unavailable,
-    15: errors.DataLoss,
-    16: errors.Unauthenticated,
+    codes.CANCELLED: errors.Cancelled,
+    codes.INVALID_ARGUMENT: errors.InvalidArgument,
+    codes.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    codes.NOT_FOUND: errors.NotFound,
+    codes.ALREADY_EXISTS: errors.AlreadyExists,
+    codes.PERMISSION_DENIED: errors.PermissionDenied,
+    codes.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
+    codes.FAILED_PRECONDITION: errors.FailedPrecondition,
+    codes.ABORTED: errors.Aborted,
+    codes.OUT_OF_RANGE: errors.OutOfRange,
+    codes.UNIMPLEMENTED: errors.Unimplemented,
+    codes.UNAVAILABLE: errors.Unavailable,
+    codes.DATA_LOSS: errors.DataLoss,
+    codes.UNAUTHENTICATED: errors.Unauthenticated,
 }
 
 
@@ -78,8 +71,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._pending: dict[int, asyncio.Future[bytes]] = {}
         self._stream = -1
-        self._buffer = bytearray()
-        self._skip = 0
+        self._reader = ttrpc.FrameReader()
 
     @property
     def closed(self) -> bool:
@@ -101,7 +93,7 @@ class Connection(asyncio.Protocol):
         stream = self._stream
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._pending[stream] = future
-        self._transport.write(_HEADER.pack(len(payload), stream, _REQUEST, 0) + payload)
+        self._transport.write(ttrpc.header(stream, ttrpc.REQUEST, 0, len(payload)) + payload)
         try:
             async with asyncio.timeout(limit):
                 data = await future
@@ -116,12 +108,12 @@ class Connection(asyncio.Protocol):
         if limit is not None:
             message.timeout_nano = int(limit * 1e9)
         if self.namespace:
-            message.metadata.add(key=NAMESPACE_HEADER, value=self.namespace)
+            message.metadata.add(key=ttrpc.NAMESPACE_HEADER, value=self.namespace)
         if context := self._traceparent():
-            message.metadata.add(key="traceparent", value=context)
+            message.metadata.add(key=ttrpc.TRACE_HEADER, value=context)
         payload: bytes = message.SerializeToString()
-        if len(payload) > MAX_PAYLOAD:
-            raise errors.ResourceExhausted(method, hint=f"the request has {len(payload)} bytes, {MAX_PAYLOAD} fit")
+        if len(payload) > ttrpc.MAX_PAYLOAD:
+            raise errors.ResourceExhausted(method, hint=ttrpc.oversized(len(payload)))
         return payload
 
     def close(self) -> None:
@@ -145,33 +137,14 @@ class Connection(asyncio.Protocol):
             lost()
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while True:
-            if self._skip:
-                dropped = min(self._skip, len(self._buffer))
-                del self._buffer[:dropped]
-                self._skip -= dropped
-            if len(self._buffer) < _HEADER.size:
-                return
-            length, stream, kind, _ = _HEADER.unpack_from(self._buffer)
-            if length > MAX_PAYLOAD:
-                self._oversize(stream, length)
+        for frame in self._reader.feed(data):
+            future = self._pending.get(frame.stream_id)
+            if frame.kind != ttrpc.RESPONSE or future is None or future.done():
                 continue
-            end = _HEADER.size + length
-            if len(self._buffer) < end:
-                return
-            payload = bytes(self._buffer[_HEADER.size : end])
-            del self._buffer[:end]
-            future = self._pending.get(stream)
-            if kind == _RESPONSE and future is not None and not future.done():
-                future.set_result(payload)
-
-    def _oversize(self, stream: int, length: int) -> None:
-        del self._buffer[: _HEADER.size]
-        self._skip = length
-        future = self._pending.get(stream)
-        if future is not None and not future.done():
-            future.set_exception(errors.ResourceExhausted("shim answer", hint=f"{length} bytes, {MAX_PAYLOAD} fit"))
+            if frame.payload is None:
+                future.set_exception(errors.ResourceExhausted("shim answer", hint=ttrpc.oversized(frame.length)))
+            else:
+                future.set_result(frame.payload)
 
 
 def _parse(data: bytes, answer: type[M]) -> M:

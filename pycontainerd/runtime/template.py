@@ -1,0 +1,205 @@
+"""The daemon's side of the template, the warm process that forks built-in shims (its protocol is in its own header).
+
+Started when first needed, replaced when it dies. A request that was in flight when it died is asked again: the shim may
+have come up nevertheless, so the socket is tried before a second one is forked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pycontainerd.core.errors import DeadlineExceeded, Unavailable, Unknown
+from pycontainerd.linux import process
+from pycontainerd.wire import failpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_MESSAGE = 64 << 10
+"""Largest datagram of the protocol, in bytes."""
+REQUEST_LIMIT = 10.0
+"""Seconds the template has for one shim; measured in milliseconds when all is well."""
+_ATTEMPTS = 3
+_PROGRAM = (
+    "import os, sys; fd = int(sys.argv.pop()); "
+    "os.dup2(fd, 3) if fd != 3 else os.set_inheritable(3, True); fd == 3 or os.close(fd); "
+    "sys.path.insert(0, sys.argv.pop()); from shim.template import main; main()"
+)
+SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The directory that holds the ``shim`` and ``pycontainerd`` packages."""
+INTERPRETER = (sys.executable, "-I", "-S", "-E")
+"""How a Python process of ours is started: nothing of the environment or of site-packages reaches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShimRequest:
+    """What a new shim is told; the fields are the protocol's."""
+
+    namespace: str
+    id: str
+    bundle: str
+    socket: str
+    events: str
+    grpc_address: str = ""
+    log_level: str = "info"
+    oom_score_adj: int | None = None
+    cgroup: str = ""
+    runtime: str = ""
+    runtime_root: str = ""
+
+
+class Template:
+    """The one template of a daemon. All methods belong to the event loop's thread."""
+
+    def __init__(self, on_death: Callable[[str], None] | None = None) -> None:
+        """``on_death`` is told (for the log) when the template ended without being asked to."""
+        self._on_death = on_death
+        self._process: process.Process[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._replies: dict[int, asyncio.Future[int]] = {}
+        self._sequence = 0
+        self._starting: asyncio.Lock | None = None
+
+    @property
+    def pid(self) -> int:
+        """The template's process id, 0 while there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    async def start(self) -> None:
+        """Start the process unless it runs; calling it early takes its warm-up off the first container."""
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._socket is None:
+                self._launch()
+
+    def _launch(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._process = process.spawn(
+                [*INTERPRETER, "-c", _PROGRAM, SOURCE, str(theirs.fileno())],
+                fds=(theirs.fileno(),),
+                stderr=process.INHERIT,
+                new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise Unavailable("shim template", hint=f"cannot be started: {error}") from error
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._socket = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
+
+    async def fork(self, request: ShimRequest) -> int:
+        """Have a shim forked that listens on ``request.socket``; return its pid (0 when only its socket tells of it).
+
+        Raises Unknown with the template's reason, DeadlineExceeded, or Unavailable when templates keep dying.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt and _answers(request.socket):
+                return 0
+            await self.start()
+            failpoint.hit("template.request")
+            try:
+                return await self._ask(request)
+            except ConnectionError:
+                continue
+        raise Unavailable("shim template", hint=f"it died {_ATTEMPTS} times while starting a shim for {request.id}")
+
+    async def _ask(self, request: ShimRequest) -> int:
+        loop = asyncio.get_running_loop()
+        self._sequence += 1
+        sequence = self._sequence
+        message = json.dumps({"seq": sequence, **asdict(request)}).encode()
+        if len(message) > MAX_MESSAGE:
+            raise Unknown(f"shim request for {request.id} is too large ({len(message)} bytes)")
+        future: asyncio.Future[int] = loop.create_future()
+        self._replies[sequence] = future
+        try:
+            async with asyncio.timeout(REQUEST_LIMIT):
+                assert self._socket is not None
+                await loop.sock_sendall(self._socket, message)
+                return await future
+        except TimeoutError:
+            raise DeadlineExceeded("shim", request.id, f"the template did not fork it in {REQUEST_LIMIT:g} s") from None
+        except OSError as error:
+            if not isinstance(error, ConnectionError):
+                self._lost()
+            raise ConnectionResetError(str(error)) from error
+        finally:
+            self._replies.pop(sequence, None)
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._lost()
+                return
+            self._answer(data)
+
+    def _answer(self, data: bytes) -> None:
+        try:
+            reply = json.loads(data)
+            future = self._replies.get(reply["seq"])
+        except (ValueError, KeyError, TypeError):
+            return
+        if future is None or future.done():
+            return
+        if isinstance(pid := reply.get("pid"), int):
+            future.set_result(pid)
+        else:
+            future.set_exception(Unknown(f"cannot start the shim: {reply.get('error', 'no reason given')}"))
+
+    def _lost(self) -> None:
+        if self._socket is None:
+            return
+        status = self._drop()
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(ConnectionResetError("the shim template died"))
+        if self._on_death is not None:
+            self._on_death(status)
+
+    def _drop(self) -> str:
+        """Close our end, end the process and reap it; say how it ended."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        status = "not running"
+        if self._process is not None:
+            process.kill_group(self._process)
+            status = f"status {self._process.returncode}"
+            self._process = None
+        return status
+
+    def close(self) -> None:
+        """End the template; its shims live on. Idempotent."""
+        if self._socket is not None:
+            self._drop()
+
+
+def _answers(path: str) -> bool:
+    """Whether something listens on a unix socket."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe.setblocking(False)
+    try:
+        probe.connect(path)
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
