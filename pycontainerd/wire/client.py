@@ -6,7 +6,7 @@ happens when a call times out or is interrupted, and the next call connects anew
 
 from __future__ import annotations
 
-from _socket import AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SOCK_STREAM, socket  # the plain module: `socket` imports enum
+from _socket import AF_UNIX, MSG_PEEK, SOCK_STREAM, socket  # the plain module: `socket` imports enum
 from time import monotonic
 
 from pycontainerd.wire.codes import (
@@ -73,6 +73,9 @@ class Connection:
         try:
             self._limit(deadline)
             self._socket.connect(socket_path(address))
+        except TimeoutError:
+            self._socket.close()
+            raise ConnectError(DEADLINE_EXCEEDED, f"cannot connect to {address} in time") from None
         except OSError as error:
             self._socket.close()
             reason = error.strerror or str(error)
@@ -100,7 +103,8 @@ class Connection:
     def poll(self) -> None:
         """Take in what has already arrived, without waiting; what is wrong shows at the next `flush` or `event`."""
         try:
-            data = self._socket.recv(_CHUNK, MSG_DONTWAIT)
+            self._socket.settimeout(0)
+            data = self._socket.recv(_CHUNK)
         except OSError:
             return
         self._events += self.session.receive(data)
@@ -125,7 +129,8 @@ class Connection:
     def alive(self) -> bool:
         """Whether the peer still holds the other end, as far as can be told without writing."""
         try:
-            return self._socket.recv(1, MSG_PEEK | MSG_DONTWAIT) != b""
+            self._socket.settimeout(0)  # MSG_DONTWAIT would not do: Python itself waits on a socket with a timeout
+            return self._socket.recv(1, MSG_PEEK) != b""
         except BlockingIOError:
             return True
         except OSError:

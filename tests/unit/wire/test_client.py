@@ -118,9 +118,11 @@ def test_a_call_carries_namespace_lease_and_metadata(client: Client) -> None:
 
 
 def test_calls_share_one_connection_and_streams_have_their_own(server: Server, client: Client) -> None:
-    for _ in range(3):
-        client.call("v", "Version", Empty(), VersionResponse)
+    began = time.monotonic()
+    for timeout in (None, 5, 5, None):
+        client.call("v", "Version", Empty(), VersionResponse, timeout)
     assert server.accepted == 1
+    assert time.monotonic() - began < 2
     assert [event.topic for event in client.stream("e", "Subscribe", SubscribeRequest(), Envelope)] == [
         "/0",
         "/1",
