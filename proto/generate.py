@@ -12,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from generator import api, wire
+from generator import api, contract, wire
 
-OUTPUTS = (api.PACKAGE, wire.PACKAGE)
+OUTPUTS = (api.PACKAGE, wire.PACKAGE, contract.FOLDER)
 
 
 def main() -> int:
@@ -38,6 +38,7 @@ def generate(out: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="pycontainerd-proto-") as work:
         files = api.descriptor_set(Path(work))
     wire.write_messages(files, out)
+    contract.write_contract(files, out)
 
 
 def check(scratch: Path) -> int:
