@@ -43,13 +43,9 @@ def check_name(name: str) -> str:
     plain = name.removeprefix("/")
     if len(plain) < 2 or plain[0] not in _FIRST or plain.strip(_REST):
         raise InvalidArgument("container name", name, "only [a-zA-Z0-9][a-zA-Z0-9_.-]+ are allowed")
-    if len(plain) > 64 or not plain[-1].isalnum() or any(pair in plain for pair in _PAIRS):
-        hint = "at most 64 characters, ending in a letter or digit, no two of _ . - side by side"
-        raise InvalidArgument("container name", name, hint)
+    if len(plain) > 255:
+        raise InvalidArgument("container name", plain[:40] + "…", "it is longer than 255 characters")
     return plain
-
-
-_PAIRS = tuple(a + b for a in "_.-" for b in "_.-")
 
 
 def labels_for_record(name: str, labels: Mapping[str, str]) -> dict[str, str]:
@@ -59,7 +55,7 @@ def labels_for_record(name: str, labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def parse_restart(text: str) -> Json:
-    """``no``, ``always``, ``unless-stopped`` or ``on-failure[:N]`` as Docker's RestartPolicy. Raises InvalidArgument."""
+    """``no``, ``always``, ``unless-stopped``, ``on-failure[:N]`` as Docker's RestartPolicy. Raises InvalidArgument."""
     policy, colon, count = text.partition(":")
     if policy not in RESTART_POLICIES:
         hint = "there are no, always, unless-stopped and on-failure[:max-retries]"

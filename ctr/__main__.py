@@ -1,0 +1,7 @@
+"""``python -m ctr``."""
+
+import sys
+
+from ctr.main import main
+
+sys.exit(main())

@@ -1,0 +1,61 @@
+"""How a command fails: one cause, one hint, an exit code, no traceback.
+
+Docker's exit codes: 125 when ``run`` itself failed, 126 when the command in the container cannot be executed, 127 when
+it cannot be found, otherwise the command's own (128 plus the number of the signal that ended it). Other verbs: 1.
+"""
+
+from __future__ import annotations
+
+from pycontainerd.core.errors import PycontainerdError
+
+RUN_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
+
+
+class Failure(Exception):
+    """Raised by a verb that has said, in ``message`` and ``hint``, why it cannot go on. ``code`` 0: the verb's own."""
+
+    def __init__(self, message: str, hint: str = "", code: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.code = message, hint, code
+
+
+class UsageError(Failure):
+    """Raised when the command line itself is wrong; the reader is pointed to ``--help``."""
+
+
+class Exited(Exception):
+    """Raised to leave with an exit code and nothing more to say."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """Cause and hint of any error, each one line."""
+    if isinstance(error, Failure):
+        return error.message, error.hint
+    if isinstance(error, PycontainerdError):
+        cause = f'{error.what} "{error.which}"' if error.which != "" else error.what
+        return cause, error.hint
+    if isinstance(error, OSError):
+        path = f"{error.filename}: " if error.filename else ""
+        return f"{path}{error.strerror or error}", ""
+    return f"{type(error).__name__}: {error}", "this is a bug; --debug shows where"
+
+
+def command_code(error: PycontainerdError) -> int:
+    """126 or 127 when the runtime says that the command cannot be executed or found, else 0.
+
+    Runtimes have no codes for it, so their words decide: crun's and runc's, and those of execve(2).
+    """
+    text = str(error).lower()
+    if any(words in text for words in _MISSING):
+        return NOT_FOUND
+    if any(words in text for words in _REFUSED):
+        return NOT_EXECUTABLE
+    return 0
+
+
+_MISSING = ("executable file not found", "executable file `", "no such file or directory: unknown", "stat no such file")
+_REFUSED = ("permission denied", "is a directory", "exec format error", "not a directory")

@@ -1,0 +1,68 @@
+"""The verbs: every way to say them, the module that does them, and a line about each.
+
+A module ``ctr.<name>`` has ``COMMAND`` (a ``flags.Command``) and ``run(context, values, arguments) -> exit code``.
+Modules are imported when their verb is called and not before.
+"""
+
+from __future__ import annotations
+
+_TABLE = """
+run       Create and run a new container from an image                   run, container run
+exec      Execute a command in a running container                       exec, container exec
+ps        List containers                                                ps, container ls, container list, container ps
+pull      Download an image from a registry                              pull, image pull
+images    List images                                                    images, image ls, image list
+version   Show the version of client and server                          version
+info      Display system-wide information                                info, system info
+
+attach    Attach local standard streams to a running container           attach, container attach
+create    Create a new container                                         create, container create
+inspect   Show everything about containers or images                     inspect, container inspect, image inspect
+kill      Kill one or more running containers                            kill, container kill
+load      Load images from a tar archive or standard input               load, image load
+logs      Fetch the logs of a container                                  logs, container logs
+pause     Pause all processes of containers                              pause, container pause
+rename    Rename a container                                             rename, container rename
+restart   Restart one or more containers                                 restart, container restart
+rm        Remove one or more containers                                  rm, container rm, container remove
+rmi       Remove one or more images                                      rmi, image rm, image remove
+save      Save images to a tar archive or standard output                save, image save
+start     Start one or more stopped containers                           start, container start
+stats     Show a live stream of the resources containers use             stats, container stats
+stop      Stop one or more running containers                            stop, container stop
+tag       Give an image another name                                     tag, image tag
+top       Show the processes of a container                              top, container top
+unpause   Let paused containers run on                                   unpause, container unpause
+wait      Wait until containers stop, then print their exit codes        wait, container wait
+"""
+COMMON = 7
+"""How many verbs, from the top of the table, the help shows as the common ones."""
+
+GROUPS = {"container": "Manage containers", "image": "Manage images", "system": "Manage pyctr"}
+
+
+class Verb:
+    """One row: the module's name, what it does in a line, and the spellings, the shortest first."""
+
+    __slots__ = ("module", "spellings", "summary")
+
+    def __init__(self, line: str) -> None:
+        self.module, rest = line.split(None, 1)
+        self.summary, spellings = rest.split("  ", 1)
+        self.spellings = tuple(spelling.strip() for spelling in spellings.split(","))
+
+
+def table() -> list[Verb]:
+    """All verbs, the common ones first."""
+    return [Verb(line) for line in _TABLE.splitlines() if line]
+
+
+def find(words: list[str]) -> tuple[Verb | None, str, list[str]]:
+    """The verb that ``words`` begin with, how it was spelled, and the words behind it."""
+    verbs = table()
+    for count in (2, 1):
+        spelling = " ".join(words[:count])
+        for verb in verbs:
+            if len(words) >= count and spelling in verb.spellings:
+                return verb, spelling, words[count:]
+    return None, "", words
