@@ -19,7 +19,7 @@ One request is one datagram of at most 64 KiB holding a JSON object:
     log_level      str            debug, info, warn or error; default info
     oom_score_adj  int or null    the shim's own score; null leaves the template's
     cgroup         str            cgroup directory the shim joins (absolute path below /sys/fs/cgroup), "" for none
-    runtime        str            optional: OCI runtime used when the create options name none ("" probes crun, then runc)
+    runtime        str            optional: OCI runtime for create options that name none ("" probes crun, then runc)
     runtime_root   str            optional: runtime state root used when the create options name none
 
 A request may carry one descriptor (SCM_RIGHTS): a socket that already listens; `socket` then only names it.

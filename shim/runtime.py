@@ -1,0 +1,155 @@
+"""The OCI runtime: command lines, their errors as one sentence, and which program to take.
+
+The runtime is executed without a shell and never waited for by the loop; it is asked for nothing that the shim knows
+by itself (no `state`, no `ps`, and `kill` only where there is no group to signal).
+"""
+
+from __future__ import annotations
+
+import os
+
+from pycontainerd.linux.fds import read_file
+from pycontainerd.wire.failpoint import hit
+from shim.errors import from_oserror, unimplemented, unknown
+from shim.jsontext import loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shim.children import Children, Exit
+    from shim.loop import Steps
+
+DEFAULT_ROOT = "/run/containerd/runc"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+NULL_STDIO = {0: 0, 1: 0, 2: 0}
+"""For `fds`: the shim's own descriptor 0 is /dev/null."""
+
+_MESSAGE_LIMIT = 4096
+
+
+class Runtime:
+    """One program with the options of one container."""
+
+    __slots__ = ("_children", "_environment", "binary", "root", "systemd_cgroup")
+
+    def __init__(self, children: Children, binary: str, root: str, systemd_cgroup: bool) -> None:
+        self._children = children
+        self.binary = binary
+        self.root = root
+        self.systemd_cgroup = systemd_cgroup
+        self._environment = {"PATH": os.environ.get("PATH") or PATH}
+
+    def call(
+        self, verb: str, arguments: list[str], *, id: str, log: str, fds: Mapping[int, int] = NULL_STDIO
+    ) -> Steps[Exit]:
+        """Run `verb` for container `id`, its messages going to the file `log`. Raises RpcError with its complaint."""
+        argv = self.command(log)
+        argv.append(verb)
+        argv += arguments
+        argv.append(id)
+        start = _size(log)
+        try:
+            hit(f"shim.runtime.{verb}")
+            parked = self._children.run(argv, self._environment, fds)
+        except OSError as error:
+            raise from_oserror(f"OCI runtime {verb} failed:", error) from None
+        ended: Exit = yield from parked
+        if ended.status:
+            raise failure(verb, log, start, ended.status)
+        return ended
+
+    def command(self, log: str) -> list[str]:
+        """The part of the command line before the verb."""
+        argv = [self.binary, "--root", self.root, "--log", log, "--log-format", "json"]
+        if self.systemd_cgroup:
+            argv.append("--systemd-cgroup")
+        return argv
+
+
+def failure(verb: str, log: str, start: int, status: int) -> Exception:
+    """The RpcError for a runtime that ended with `status`, made from what it added to its log since byte `start`."""
+    message = last_error(log, start)
+    if message.startswith("unknown command"):
+        return unimplemented(f"the OCI runtime cannot {verb}")
+    if not message:
+        message = f"the runtime ended with status {status} and said nothing"
+    return unknown(f"OCI runtime {verb} failed: {message}")
+
+
+def last_error(log: str, start: int = 0) -> str:
+    """The last error in a runtime's JSON log as one line, else its last line of any kind; "" when it is silent."""
+    try:
+        lines = read_file(log, 1 << 20)[start:].decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    plain = ""
+    for line in reversed(lines):
+        if not line.strip():
+            continue
+        plain = plain or line.strip()
+        try:
+            entry = loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("level") in ("error", "fatal", "panic"):
+            return one_line(str(entry.get("msg", "")))
+    return one_line(plain)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks, of a bearable length."""
+    joined = " ".join(text.split())
+    return joined if len(joined) <= _MESSAGE_LIMIT else joined[:_MESSAGE_LIMIT] + "…"
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def find(name: str) -> str:
+    """The absolute path of a program. Raises RpcError UNKNOWN naming it."""
+    if name.startswith("/"):
+        if os.access(name, os.X_OK):
+            return name
+    else:
+        for folder in (os.environ.get("PATH") or PATH).split(":"):
+            path = f"{folder}/{name}"
+            if "/" not in name and os.access(path, os.X_OK) and os.path.isfile(path):
+                return path
+    raise unknown(f"OCI runtime {name!r} is not installed here; install it or name another with BinaryName")
+
+
+def default_binary() -> str:
+    """The runtime for create options that name none: crun where it works, else runc. Blocks for some milliseconds.
+
+    Raises RpcError when there is neither.
+    """
+    try:
+        crun = find("crun")
+    except Exception:  # noqa: BLE001 - any reason will do to look for the other
+        return find("runc")
+    if _refuses_hybrid() or not _runs(crun):
+        return find("runc")
+    return crun
+
+
+def _refuses_hybrid() -> bool:
+    """crun will not work on a hybrid host on which some controller is left to version 2."""
+    try:
+        controllers = read_file("/sys/fs/cgroup/unified/cgroup.controllers", 4096)
+    except OSError:
+        return False
+    return bool(controllers.strip())
+
+
+def _runs(binary: str) -> bool:
+    actions = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
+    try:
+        pid = os.posix_spawn(binary, [binary, "--version"], {"PATH": PATH}, file_actions=actions)
+        return os.waitpid(pid, 0)[1] == 0
+    except OSError:
+        return False

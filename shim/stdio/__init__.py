@@ -1,0 +1,1 @@
+"""A container's standard streams: where they come from and go to."""
