@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pycontainerd.core.filters import ABSENT, map_field, text_field
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from pycontainerd.core.filters import Adaptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,22 @@ class IngestStatus:
     expected: str = ""
     started_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+def adaptor(info: ContentInfo) -> Adaptor:
+    """The fields filters see: digest, labels. A size is never present, as peers have it."""
+
+    def field_of(path: Sequence[str]) -> tuple[str, bool]:
+        if path[0] == "digest":
+            return text_field(info.digest)
+        return map_field(info.labels, path[1:]) if path[0] == "labels" else ABSENT
+
+    return field_of
+
+
+def ingest_adaptor(status: IngestStatus) -> Adaptor:
+    """The one field filters see of an ingest: ref."""
+    return lambda path: text_field(status.ref) if path[0] == "ref" else ABSENT
 
 
 class Blob(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.identifiers import validate_identifier
@@ -28,7 +28,7 @@ class Envelope:
 class EventMessage(Protocol):
     """An encodable event payload: the classes of ``pycontainerd.wire.messages`` fit."""
 
-    TYPE: str
+    TYPE: ClassVar[str]
 
     def encode(self) -> bytes: ...
 

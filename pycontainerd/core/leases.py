@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pycontainerd.core.digest import validate_digest
+from pycontainerd.core.errors import InvalidArgument, Unimplemented
+from pycontainerd.core.filters import ABSENT, map_field, text_field
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+    from pycontainerd.core.filters import Adaptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,32 @@ class LeaseResource:
 
     type: str
     id: str
+
+
+def validate_resource(resource: LeaseResource) -> LeaseResource:
+    """Return the resource when its type is known and its id fits; raise Unimplemented (type), InvalidArgument (id)."""
+    kind, slash, snapshotter = resource.type.partition("/")
+    if kind == "snapshots":
+        if not snapshotter:
+            raise InvalidArgument("lease resource type", resource.type, "want snapshots/<snapshotter>")
+    elif slash or kind not in {"content", "ingests", "images"}:
+        raise Unimplemented("lease resource type", resource.type)
+    if kind == "content":
+        validate_digest(resource.id)
+    if not resource.id:
+        raise InvalidArgument("lease resource id must not be empty")
+    return resource
+
+
+def adaptor(lease: Lease) -> Adaptor:
+    """The fields filters see: id, labels."""
+
+    def field_of(path: Sequence[str]) -> tuple[str, bool]:
+        if path[0] == "id":
+            return text_field(lease.id)
+        return map_field(lease.labels, path[1:]) if path[0] == "labels" else ABSENT
+
+    return field_of
 
 
 class LeaseStore(Protocol):

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pycontainerd.core.filters import ABSENT, map_field, text_field
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pycontainerd.core.filters import Adaptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,17 @@ class Namespace:
 
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def adaptor(namespace: Namespace) -> Adaptor:
+    """The fields filters see: name, labels."""
+
+    def field_of(path: Sequence[str]) -> tuple[str, bool]:
+        if path[0] == "name":
+            return text_field(namespace.name)
+        return map_field(namespace.labels, path[1:]) if path[0] == "labels" else ABSENT
+
+    return field_of
 
 
 class NamespaceStore(Protocol):

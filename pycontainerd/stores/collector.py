@@ -1,4 +1,4 @@
-"""Garbage collection over the stores: one graph, one transaction, files afterwards. (Work in progress: see ``Store``.)"""
+"""Garbage collection over the stores: one graph, one transaction, files afterwards."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.errors import AlreadyExists, InvalidArgument, NotFound
+from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.gc import Item, Kind, Node
 from pycontainerd.core.identifiers import stored_labels
 from pycontainerd.core.leases import Lease, LeaseResource, adaptor, validate_resource
@@ -61,20 +61,20 @@ class Leases:
 
     def create(self, namespace: str, id: str = "", labels: Mapping[str, str] | None = None) -> Lease:
         """Make a lease, with a random id when none is given. Raises AlreadyExists, InvalidArgument."""
-        id = id or f"{secrets.token_hex(8)}"
+        name = id or secrets.token_hex(8)
         kept, created = stored_labels(labels or {}), now()
 
         def change(connection: Connection) -> None:
             namespaces.ensure(connection, namespace)
             query = "SELECT 1 FROM leases WHERE namespace = ? AND id = ?"
-            if connection.execute(query, (namespace, id)).fetchone() is not None:
-                raise AlreadyExists("lease", id)
+            if connection.execute(query, (namespace, name)).fetchone() is not None:
+                raise AlreadyExists("lease", name)
             connection.execute(
-                "INSERT INTO leases VALUES (?, ?, ?, ?)", (namespace, id, to_text(kept), to_micros(created))
+                "INSERT INTO leases VALUES (?, ?, ?, ?)", (namespace, name, to_text(kept), to_micros(created))
             )
 
         self._database.write(change)
-        return Lease(id, created, kept)
+        return Lease(name, created, kept)
 
     def delete(self, namespace: str, id: str, *, sync: bool = False) -> None:
         """Drop the lease; what only it held goes at the next collection, for which ``sync`` waits. Raises NotFound."""
@@ -95,7 +95,7 @@ class Leases:
                 "SELECT id, created_at, labels FROM leases WHERE namespace = ? ORDER BY id", (namespace,)
             ).fetchall()
         )
-        found = [Lease(id, from_micros(created), from_text(labels)) for id, created, labels in rows]
+        found = [Lease(name, from_micros(created), from_text(labels)) for name, created, labels in rows]
         return [lease for lease in found if matches(adaptor(lease))]
 
     def add_resource(self, namespace: str, id: str, resource: LeaseResource) -> None:
@@ -131,17 +131,18 @@ class Leases:
                 (namespace, id),
             ).fetchall()
 
-        return [LeaseResource(type, resource) for type, resource in self._database.read(query)]
+        return [LeaseResource(*row) for row in self._database.read(query)]
 
     # -- garbage collection -----------------------------------------------------------------------------------------
 
     def items(self, connection: Connection) -> Iterator[Item]:
         """Every lease with what it holds."""
         held: dict[tuple[str, str], list[Node]] = {}
-        for namespace, lease, type, id in connection.execute("SELECT namespace, lease, type, id FROM lease_resources"):
-            held.setdefault((namespace, lease), []).append(resource_node(namespace, type, id))
-        for namespace, id, labels in connection.execute("SELECT namespace, id, labels FROM leases"):
-            yield Item(Node(Kind.LEASE, namespace, id), from_text(labels), held.get((namespace, id), ()))
+        query = "SELECT namespace, lease, type, id FROM lease_resources"
+        for namespace, lease, kind, key in connection.execute(query):
+            held.setdefault((namespace, lease), []).append(resource_node(namespace, kind, key))
+        for namespace, lease, labels in connection.execute("SELECT namespace, id, labels FROM leases"):
+            yield Item(Node(Kind.LEASE, namespace, lease), from_text(labels), held.get((namespace, lease), ()))
 
     def remove(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete expired leases, in the transaction of the collector."""

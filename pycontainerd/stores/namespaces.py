@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from pycontainerd.core.events import discard
+from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.identifiers import masked_labels, stored_labels, validate_identifier
 from pycontainerd.core.namespaces import Namespace, adaptor
 from pycontainerd.stores.columns import from_text, to_text
@@ -119,6 +119,6 @@ def _occupied(connection: Connection, table: str, namespace: str) -> bool:
     known = connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).fetchone()
     if known is None:
         return False
-    condition = " AND NOT lost" if table == "content" else ""
+    condition = " AND NOT lost" if table in {"content", "snapshots"} else ""
     found = connection.execute(f"SELECT 1 FROM {table} WHERE namespace = ?{condition} LIMIT 1", (namespace,))
     return found.fetchone() is not None
