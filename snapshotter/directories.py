@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.linux.libc import libc, oserror
 from pycontainerd.linux.tree import remove_tree
 from pycontainerd.wire.failpoint import hit
 
@@ -56,3 +57,13 @@ def list_ids(directory: str) -> list[str]:
     """The ids that have a directory, also a half-removed one; names that are no id are somebody else's."""
     names = {name.removeprefix(_REMOVED) for name in os.listdir(directory)}
     return sorted((name for name in names if name.isascii() and name.isdigit()), key=int)
+
+
+def sync(directory: str) -> None:
+    """syncfs(2) of the filesystem that ``directory`` is on. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(descriptor) < 0:
+            raise oserror("sync filesystem", directory)
+    finally:
+        os.close(descriptor)

@@ -67,5 +67,9 @@ class NativeDriver:
         """The ids that have a directory."""
         return directories.list_ids(self._directory)
 
+    def sync(self) -> None:
+        """Write the root's filesystem to its disk."""
+        directories.sync(self._directory)
+
     def _path(self, id: str) -> str:
         return os.path.join(self._directory, id)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument
-from pycontainerd.core.snapshots import Kind, Usage
+from pycontainerd.core.snapshots import REBASE, REMAP_IDS, Kind, Usage
 from pycontainerd.core.values import Mount
 from pycontainerd.linux.tree import disk_usage
 from snapshotter import directories, probe
@@ -50,7 +50,7 @@ class OverlayDriver:
         self._idmap = found.idmap
         # a user namespace cannot write whiteouts into a layer without mounting it on its parents
         self.capabilities: Sequence[str] = tuple(
-            name for name, there in (("rebase", not found.unprivileged), ("remap-ids", found.idmap)) if there
+            name for name, there in ((REBASE, not found.unprivileged), (REMAP_IDS, found.idmap)) if there
         )
 
     def prepare(self, id: str, parents: Sequence[str], kind: Kind, labels: Mapping[str, str]) -> None:
@@ -100,6 +100,10 @@ class OverlayDriver:
     def ids(self) -> Sequence[str]:
         """The ids that have a directory."""
         return directories.list_ids(self._directory)
+
+    def sync(self) -> None:
+        """Write the root's filesystem to its disk."""
+        directories.sync(self._directory)
 
     def _layer(self, id: str) -> str:
         return f"{self._directory}/{id}/fs"

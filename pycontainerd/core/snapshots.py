@@ -7,10 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pycontainerd.core.values import Mount
+
+REBASE = "rebase"
+"""Capability: an active snapshot without a parent can be committed onto one."""
+REMAP_IDS = "remap-ids"
+"""Capability: mounts honour the labels `containerd.io/snapshot/uidmapping` and `gidmapping`."""
+REF_LABEL = "containerd.io/snapshot.ref"
+"""Names what a snapshot is to become; Prepare answers AlreadyExists when that is there."""
 
 
 class Kind(enum.Enum):
@@ -44,7 +51,8 @@ class Usage:
 class SnapshotDriver(Protocol):
     """Where the bytes live: directories by opaque backend id, no names, no namespaces, no records.
 
-    ``parents`` are backend ids, nearest first. Every method is idempotent, since a crash may repeat it.
+    ``parents`` are backend ids, nearest first. Every method is idempotent, since a crash may repeat it, and raises
+    OSError when the disk fails.
     """
 
     name: str
@@ -70,6 +78,9 @@ class SnapshotDriver(Protocol):
 
     def ids(self) -> Sequence[str]:
         """The backend ids that have a directory: what the boot sweep compares with the rows."""
+
+    def sync(self) -> None:
+        """Make what was committed so far survive a power cut."""
 
 
 class Snapshotter(Protocol):
@@ -122,3 +133,19 @@ class Snapshotter(Protocol):
 
     def cleanup(self, namespace: str) -> None:
         """Reclaim what removals left behind. Raises Unimplemented where removal is immediate."""
+
+
+def adaptor(info: SnapshotInfo) -> Callable[[Sequence[str]], tuple[str, bool]]:
+    """The fields that filters see: ``kind``, ``name``, ``parent`` and ``labels.<key>``."""
+
+    def value(path: Sequence[str]) -> tuple[str, bool]:
+        if not path:
+            return "", False
+        if path[0] == "labels" and len(path) > 1:
+            found = info.labels.get(".".join(path[1:]))
+            return found or "", found is not None
+        fields = {"kind": info.kind.value, "name": info.name, "parent": info.parent}
+        text = fields.get(path[0], "") if len(path) == 1 else ""
+        return text, bool(text)
+
+    return value

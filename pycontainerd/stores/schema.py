@@ -100,6 +100,30 @@ CREATE TABLE lease_resources (
 CREATE INDEX lease_resources_held ON lease_resources (namespace, type, id);
 """
 
+# ``id`` names the driver's directory, ``parent`` is an id (0: none). ``boot`` names the boot of a commit whose files
+# are not yet known to be on the disk. ``lost`` rows are invisible; a new commit of the same key takes their place.
+_SNAPSHOTS = """
+CREATE TABLE snapshots (
+    snapshotter TEXT NOT NULL,
+    id          INTEGER NOT NULL,
+    namespace   TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    parent      INTEGER NOT NULL DEFAULT 0,
+    kind        TEXT NOT NULL,
+    labels      TEXT NOT NULL DEFAULT '{}',
+    size        INTEGER NOT NULL DEFAULT 0,
+    inodes      INTEGER NOT NULL DEFAULT 0,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    boot        TEXT NOT NULL DEFAULT '',
+    lost        INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (snapshotter, id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX snapshots_key ON snapshots (namespace, snapshotter, key) WHERE lost = 0;
+CREATE INDEX snapshots_parent ON snapshots (snapshotter, parent);
+CREATE INDEX snapshots_unsynced ON snapshots (snapshotter) WHERE boot != '';
+"""
+
 STEPS: tuple[tuple[str, str], ...] = (
     ("meta-1", _META),
     ("namespaces-1", _NAMESPACES),
@@ -107,5 +131,6 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("images-1", _IMAGES),
     ("containers-1", _CONTAINERS),
     ("leases-1", _LEASES),
+    ("snapshots-1", _SNAPSHOTS),
 )
 """Every step, oldest first."""

@@ -1,0 +1,1 @@
+"""Snapshots: one suite for every driver, through the real store."""
