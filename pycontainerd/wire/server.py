@@ -181,7 +181,7 @@ class ServerSession:
     def _request(self, frame: Frame, payload: bytes, events: list[Event]) -> None:
         stream_id = frame.stream_id
         if stream_id <= self._last_id:
-            text = "StreamID cannot be re-used and must increment"
+            text = "StreamID cannot be reused and must increment"
             self._put_error(stream_id, INVALID_ARGUMENT, text)
             return
         self._last_id = stream_id

@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class LogLevel:
+    """How much a shim is to log; the distance between levels leaves room for more."""
     LOG_LEVEL_INFO: Final = 0
     LOG_LEVEL_TRACE: Final = -8
     LOG_LEVEL_DEBUG: Final = -4
@@ -15,9 +16,11 @@ class LogLevel:
     LOG_LEVEL_PANIC: Final = 12
 
 class Capability:
+    """What a shim can do beyond the protocol version; none are defined yet."""
     CAPABILITY_UNSPECIFIED: Final = 0
 
 class BootstrapParams(Message):
+    """What a new shim needs to know."""
     TYPE: ClassVar[str]
     instance_id: str
     namespace: str
@@ -43,6 +46,7 @@ class BootstrapParams(Message):
     ) -> None: ...
 
 class Extension(Message):
+    """One further value, told apart by its type: the runtime options travel so."""
     TYPE: ClassVar[str]
     value: _google.Any | None
     def __init__(
@@ -52,6 +56,7 @@ class Extension(Message):
     ) -> None: ...
 
 class BootstrapResult(Message):
+    """Where the shim listens, and how to speak to it."""
     TYPE: ClassVar[str]
     version: int
     address: str

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class Metrics(Message):
+    """All that could be read of a cgroup; absent where a controller is not there."""
     TYPE: ClassVar[str]
     hugetlb: list[HugetlbStat]
     pids: PidsStat | None
@@ -30,6 +31,7 @@ class Metrics(Message):
     ) -> None: ...
 
 class HugetlbStat(Message):
+    """Huge pages of one size."""
     TYPE: ClassVar[str]
     usage: int
     max: int
@@ -45,6 +47,7 @@ class HugetlbStat(Message):
     ) -> None: ...
 
 class PidsStat(Message):
+    """Number of processes; limit 0 means none."""
     TYPE: ClassVar[str]
     current: int
     limit: int
@@ -56,6 +59,7 @@ class PidsStat(Message):
     ) -> None: ...
 
 class CPUStat(Message):
+    """Processor time."""
     TYPE: ClassVar[str]
     usage: CPUUsage | None
     throttling: Throttle | None
@@ -67,6 +71,7 @@ class CPUStat(Message):
     ) -> None: ...
 
 class CPUUsage(Message):
+    """Time spent, in total and per processor."""
     TYPE: ClassVar[str]
     total: int
     kernel: int
@@ -82,6 +87,7 @@ class CPUUsage(Message):
     ) -> None: ...
 
 class Throttle(Message):
+    """How often and for how long the quota held the processes back."""
     TYPE: ClassVar[str]
     periods: int
     throttled_periods: int
@@ -95,6 +101,7 @@ class Throttle(Message):
     ) -> None: ...
 
 class MemoryStat(Message):
+    """The kernel's memory.stat and the counters beside it."""
     TYPE: ClassVar[str]
     cache: int
     rss: int
@@ -174,6 +181,7 @@ class MemoryStat(Message):
     ) -> None: ...
 
 class MemoryEntry(Message):
+    """One memory counter with its limit."""
     TYPE: ClassVar[str]
     limit: int
     usage: int
@@ -189,6 +197,7 @@ class MemoryEntry(Message):
     ) -> None: ...
 
 class MemoryOomControl(Message):
+    """State of the OOM killer."""
     TYPE: ClassVar[str]
     oom_kill_disable: int
     under_oom: int
@@ -202,6 +211,7 @@ class MemoryOomControl(Message):
     ) -> None: ...
 
 class BlkIOStat(Message):
+    """Block device traffic, the children's included."""
     TYPE: ClassVar[str]
     io_service_bytes_recursive: list[BlkIOEntry]
     io_serviced_recursive: list[BlkIOEntry]
@@ -225,6 +235,7 @@ class BlkIOStat(Message):
     ) -> None: ...
 
 class BlkIOEntry(Message):
+    """One counter of one device."""
     TYPE: ClassVar[str]
     op: str
     device: str
@@ -242,6 +253,7 @@ class BlkIOEntry(Message):
     ) -> None: ...
 
 class RdmaStat(Message):
+    """RDMA resources."""
     TYPE: ClassVar[str]
     current: list[RdmaEntry]
     limit: list[RdmaEntry]
@@ -253,6 +265,7 @@ class RdmaStat(Message):
     ) -> None: ...
 
 class RdmaEntry(Message):
+    """RDMA resources of one device."""
     TYPE: ClassVar[str]
     device: str
     hca_handles: int
@@ -266,6 +279,7 @@ class RdmaEntry(Message):
     ) -> None: ...
 
 class NetworkStat(Message):
+    """Counters of one network interface."""
     TYPE: ClassVar[str]
     name: str
     rx_bytes: int
@@ -291,6 +305,7 @@ class NetworkStat(Message):
     ) -> None: ...
 
 class CgroupStats(Message):
+    """Number of tasks by state."""
     TYPE: ClassVar[str]
     nr_sleeping: int
     nr_running: int

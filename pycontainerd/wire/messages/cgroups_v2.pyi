@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class Metrics(Message):
+    """All that could be read of a cgroup; absent where a controller is not there."""
     TYPE: ClassVar[str]
     pids: PidsStat | None
     cpu: CPUStat | None
@@ -28,6 +29,7 @@ class Metrics(Message):
     ) -> None: ...
 
 class PSIData(Message):
+    """Share of time, in percent, that tasks stood still for want of a resource, and the total time."""
     TYPE: ClassVar[str]
     avg10: float
     avg60: float
@@ -43,6 +45,7 @@ class PSIData(Message):
     ) -> None: ...
 
 class PSIStats(Message):
+    """Pressure: some tasks, and all of them."""
     TYPE: ClassVar[str]
     some: PSIData | None
     full: PSIData | None
@@ -54,6 +57,7 @@ class PSIStats(Message):
     ) -> None: ...
 
 class PidsStat(Message):
+    """Number of processes; limit 0 means none."""
     TYPE: ClassVar[str]
     current: int
     limit: int
@@ -65,6 +69,7 @@ class PidsStat(Message):
     ) -> None: ...
 
 class CPUStat(Message):
+    """The kernel's cpu.stat."""
     TYPE: ClassVar[str]
     usage_usec: int
     user_usec: int
@@ -90,6 +95,7 @@ class CPUStat(Message):
     ) -> None: ...
 
 class MemoryStat(Message):
+    """The kernel's memory.stat and the counters beside it."""
     TYPE: ClassVar[str]
     anon: int
     file: int
@@ -173,6 +179,7 @@ class MemoryStat(Message):
     ) -> None: ...
 
 class MemoryEvents(Message):
+    """How often each limit was met."""
     TYPE: ClassVar[str]
     low: int
     high: int
@@ -192,6 +199,7 @@ class MemoryEvents(Message):
     ) -> None: ...
 
 class RdmaStat(Message):
+    """RDMA resources."""
     TYPE: ClassVar[str]
     current: list[RdmaEntry]
     limit: list[RdmaEntry]
@@ -203,6 +211,7 @@ class RdmaStat(Message):
     ) -> None: ...
 
 class RdmaEntry(Message):
+    """RDMA resources of one device."""
     TYPE: ClassVar[str]
     device: str
     hca_handles: int
@@ -216,6 +225,7 @@ class RdmaEntry(Message):
     ) -> None: ...
 
 class IOStat(Message):
+    """Block device traffic."""
     TYPE: ClassVar[str]
     usage: list[IOEntry]
     psi: PSIStats | None
@@ -227,6 +237,7 @@ class IOStat(Message):
     ) -> None: ...
 
 class IOEntry(Message):
+    """Traffic of one device."""
     TYPE: ClassVar[str]
     major: int
     minor: int
@@ -246,6 +257,7 @@ class IOEntry(Message):
     ) -> None: ...
 
 class HugeTlbStat(Message):
+    """Huge pages of one size."""
     TYPE: ClassVar[str]
     current: int
     max: int
@@ -261,6 +273,7 @@ class HugeTlbStat(Message):
     ) -> None: ...
 
 class NetworkStat(Message):
+    """Counters of one network interface."""
     TYPE: ClassVar[str]
     name: str
     rx_bytes: int

@@ -6,8 +6,10 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class Container(Message):
+    """Everything needed to make a task, and what clients attach to it."""
     TYPE: ClassVar[str]
     class Runtime(Message):
+        """The shim to run under, and options handed to it unseen."""
         TYPE: ClassVar[str]
         name: str
         options: _google.Any | None

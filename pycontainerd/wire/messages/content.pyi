@@ -6,11 +6,13 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class WriteAction:
+    """What a message of Write asks for."""
     STAT: Final = 0
     WRITE: Final = 1
     COMMIT: Final = 2
 
 class Info(Message):
+    """What is known of a blob."""
     TYPE: ClassVar[str]
     digest: str
     size: int
@@ -117,6 +119,7 @@ class ReadContentResponse(Message):
     ) -> None: ...
 
 class Status(Message):
+    """State of an ingest."""
     TYPE: ClassVar[str]
     started_at: _google.Timestamp | None
     updated_at: _google.Timestamp | None

@@ -6,8 +6,10 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class ContainerCreate(Message):
+    """A container record was stored."""
     TYPE: ClassVar[str]
     class Runtime(Message):
+        """The runtime named in the record."""
         TYPE: ClassVar[str]
         name: str
         options: _google.Any | None
@@ -29,6 +31,7 @@ class ContainerCreate(Message):
     ) -> None: ...
 
 class ContainerUpdate(Message):
+    """A container record was changed."""
     TYPE: ClassVar[str]
     id: str
     image: str
@@ -44,6 +47,7 @@ class ContainerUpdate(Message):
     ) -> None: ...
 
 class ContainerDelete(Message):
+    """A container record was removed."""
     TYPE: ClassVar[str]
     id: str
     def __init__(

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class ContentCreate(Message):
+    """A blob was committed."""
     TYPE: ClassVar[str]
     digest: str
     size: int
@@ -16,6 +17,7 @@ class ContentCreate(Message):
     ) -> None: ...
 
 class ContentDelete(Message):
+    """A client deleted a blob; what garbage collection removes is not told."""
     TYPE: ClassVar[str]
     digest: str
     def __init__(

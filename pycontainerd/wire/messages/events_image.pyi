@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class ImageCreate(Message):
+    """An image record was stored."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]
@@ -16,6 +17,7 @@ class ImageCreate(Message):
     ) -> None: ...
 
 class ImageUpdate(Message):
+    """An image record was changed."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]
@@ -27,6 +29,7 @@ class ImageUpdate(Message):
     ) -> None: ...
 
 class ImageDelete(Message):
+    """An image record was removed, by a client or by garbage collection."""
     TYPE: ClassVar[str]
     name: str
     def __init__(

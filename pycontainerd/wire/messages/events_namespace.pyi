@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class NamespaceCreate(Message):
+    """A namespace was created by request."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]
@@ -16,6 +17,7 @@ class NamespaceCreate(Message):
     ) -> None: ...
 
 class NamespaceUpdate(Message):
+    """Labels of a namespace were changed."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]
@@ -27,6 +29,7 @@ class NamespaceUpdate(Message):
     ) -> None: ...
 
 class NamespaceDelete(Message):
+    """A namespace was deleted."""
     TYPE: ClassVar[str]
     name: str
     def __init__(

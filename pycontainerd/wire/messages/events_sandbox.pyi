@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class SandboxCreate(Message):
+    """A sandbox was created."""
     TYPE: ClassVar[str]
     sandbox_id: str
     def __init__(
@@ -15,6 +16,7 @@ class SandboxCreate(Message):
     ) -> None: ...
 
 class SandboxStart(Message):
+    """A sandbox was started."""
     TYPE: ClassVar[str]
     sandbox_id: str
     def __init__(
@@ -24,6 +26,7 @@ class SandboxStart(Message):
     ) -> None: ...
 
 class SandboxExit(Message):
+    """A sandbox ended; sent for each client that was waiting for it."""
     TYPE: ClassVar[str]
     sandbox_id: str
     exit_status: int

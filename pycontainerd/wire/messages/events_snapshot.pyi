@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class SnapshotPrepare(Message):
+    """A writable snapshot was made; views are not told."""
     TYPE: ClassVar[str]
     key: str
     parent: str
@@ -18,6 +19,7 @@ class SnapshotPrepare(Message):
     ) -> None: ...
 
 class SnapshotCommit(Message):
+    """A writable snapshot became a committed one under a new name."""
     TYPE: ClassVar[str]
     key: str
     name: str
@@ -31,6 +33,7 @@ class SnapshotCommit(Message):
     ) -> None: ...
 
 class SnapshotRemove(Message):
+    """A snapshot was removed."""
     TYPE: ClassVar[str]
     key: str
     snapshotter: str

@@ -7,6 +7,7 @@ from pycontainerd.wire.messages import google as _google
 from pycontainerd.wire.messages import types as _types
 
 class TaskCreate(Message):
+    """The runtime has created the container; nothing of the user's runs yet."""
     TYPE: ClassVar[str]
     container_id: str
     bundle: str
@@ -26,6 +27,7 @@ class TaskCreate(Message):
     ) -> None: ...
 
 class TaskStart(Message):
+    """The first process runs."""
     TYPE: ClassVar[str]
     container_id: str
     pid: int
@@ -37,6 +39,7 @@ class TaskStart(Message):
     ) -> None: ...
 
 class TaskDelete(Message):
+    """The task was deleted."""
     TYPE: ClassVar[str]
     container_id: str
     pid: int
@@ -54,6 +57,7 @@ class TaskDelete(Message):
     ) -> None: ...
 
 class TaskIO(Message):
+    """The stdio addresses the task was created with."""
     TYPE: ClassVar[str]
     stdin: str
     stdout: str
@@ -69,6 +73,7 @@ class TaskIO(Message):
     ) -> None: ...
 
 class TaskExit(Message):
+    """A process ended. The first process has `id` equal to `container_id`, an exec has its exec id."""
     TYPE: ClassVar[str]
     container_id: str
     id: str
@@ -86,6 +91,7 @@ class TaskExit(Message):
     ) -> None: ...
 
 class TaskOOM(Message):
+    """The kernel killed something in the container for want of memory."""
     TYPE: ClassVar[str]
     container_id: str
     def __init__(
@@ -95,6 +101,7 @@ class TaskOOM(Message):
     ) -> None: ...
 
 class TaskExecAdded(Message):
+    """A further process was added, not yet started."""
     TYPE: ClassVar[str]
     container_id: str
     exec_id: str
@@ -106,6 +113,7 @@ class TaskExecAdded(Message):
     ) -> None: ...
 
 class TaskExecStarted(Message):
+    """A further process runs."""
     TYPE: ClassVar[str]
     container_id: str
     exec_id: str
@@ -119,6 +127,7 @@ class TaskExecStarted(Message):
     ) -> None: ...
 
 class TaskPaused(Message):
+    """The processes were frozen."""
     TYPE: ClassVar[str]
     container_id: str
     def __init__(
@@ -128,6 +137,7 @@ class TaskPaused(Message):
     ) -> None: ...
 
 class TaskResumed(Message):
+    """The processes were thawed."""
     TYPE: ClassVar[str]
     container_id: str
     def __init__(
@@ -137,6 +147,7 @@ class TaskResumed(Message):
     ) -> None: ...
 
 class TaskCheckpointed(Message):
+    """A checkpoint was written."""
     TYPE: ClassVar[str]
     container_id: str
     checkpoint: str

@@ -16,6 +16,7 @@ class HealthCheckRequest(Message):
 class HealthCheckResponse(Message):
     TYPE: ClassVar[str]
     class ServingStatus:
+        """SERVICE_UNKNOWN is used by Watch alone; Check answers NOT_FOUND instead."""
         UNKNOWN: Final = 0
         SERVING: Final = 1
         NOT_SERVING: Final = 2

@@ -7,6 +7,7 @@ from pycontainerd.wire.messages import google as _google
 from pycontainerd.wire.messages import types as _types
 
 class Image(Message):
+    """A name and the manifest or index it stands for."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]

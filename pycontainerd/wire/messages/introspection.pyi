@@ -8,6 +8,7 @@ from pycontainerd.wire.messages import google_rpc as _google_rpc
 from pycontainerd.wire.messages import types as _types
 
 class Plugin(Message):
+    """A part of the server: a snapshotter, a service, a runtime."""
     TYPE: ClassVar[str]
     type: str
     id: str
@@ -62,6 +63,7 @@ class ServerResponse(Message):
     ) -> None: ...
 
 class DeprecationWarning(Message):
+    """A use of something that is to go away."""
     TYPE: ClassVar[str]
     id: str
     message: str

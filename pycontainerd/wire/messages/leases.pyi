@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class Lease(Message):
+    """A hold with an end: the label containerd.io/gc.expire, or Delete."""
     TYPE: ClassVar[str]
     id: str
     created_at: _google.Timestamp | None
@@ -68,6 +69,7 @@ class ListResponse(Message):
     ) -> None: ...
 
 class Resource(Message):
+    """Something held: type `content`, `ingests`, `images` or `snapshots/<snapshotter>`, and its id there."""
     TYPE: ClassVar[str]
     id: str
     type: str

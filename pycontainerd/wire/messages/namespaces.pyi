@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class Namespace(Message):
+    """A name, and labels that can give clients defaults."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class ServerReflectionRequest(Message):
+    """One question."""
     TYPE: ClassVar[str]
     host: str
     file_by_filename: str | None
@@ -24,6 +25,7 @@ class ServerReflectionRequest(Message):
     ) -> None: ...
 
 class ExtensionRequest(Message):
+    """An extension by the message it extends and its number."""
     TYPE: ClassVar[str]
     containing_type: str
     extension_number: int
@@ -35,6 +37,7 @@ class ExtensionRequest(Message):
     ) -> None: ...
 
 class ServerReflectionResponse(Message):
+    """The answer, with the question repeated."""
     TYPE: ClassVar[str]
     valid_host: str
     original_request: ServerReflectionRequest | None
@@ -54,6 +57,7 @@ class ServerReflectionResponse(Message):
     ) -> None: ...
 
 class FileDescriptorResponse(Message):
+    """Serialized google.protobuf.FileDescriptorProto, the file and what it imports."""
     TYPE: ClassVar[str]
     file_descriptor_proto: list[bytes]
     def __init__(
@@ -63,6 +67,7 @@ class FileDescriptorResponse(Message):
     ) -> None: ...
 
 class ExtensionNumberResponse(Message):
+    """Which extension numbers of a message are known."""
     TYPE: ClassVar[str]
     base_type_name: str
     extension_number: list[int]
@@ -74,6 +79,7 @@ class ExtensionNumberResponse(Message):
     ) -> None: ...
 
 class ListServiceResponse(Message):
+    """Full names of all services."""
     TYPE: ClassVar[str]
     service: list[ServiceResponse]
     def __init__(
@@ -83,6 +89,7 @@ class ListServiceResponse(Message):
     ) -> None: ...
 
 class ServiceResponse(Message):
+    """One service."""
     TYPE: ClassVar[str]
     name: str
     def __init__(
@@ -92,6 +99,7 @@ class ServiceResponse(Message):
     ) -> None: ...
 
 class ErrorResponse(Message):
+    """Why there is no answer; the code is gRPC's."""
     TYPE: ClassVar[str]
     error_code: int
     error_message: str

@@ -7,6 +7,7 @@ from pycontainerd.wire.messages import google as _google
 from pycontainerd.wire.messages import types as _types
 
 class Kind:
+    """What can be done with a snapshot."""
     UNKNOWN: Final = 0
     VIEW: Final = 1
     ACTIVE: Final = 2
@@ -120,6 +121,7 @@ class StatSnapshotRequest(Message):
     ) -> None: ...
 
 class Info(Message):
+    """What is known of a snapshot; `name` is the key of one that is not committed."""
     TYPE: ClassVar[str]
     name: str
     parent: str

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class StreamInit(Message):
+    """The id under which the stream is to be found, unique within the namespace."""
     TYPE: ClassVar[str]
     id: str
     def __init__(

@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google_rpc as _google_rpc
 
 class Request(Message):
+    """Opens a call."""
     TYPE: ClassVar[str]
     service: str
     method: str
@@ -23,6 +24,7 @@ class Request(Message):
     ) -> None: ...
 
 class Response(Message):
+    """Ends a call."""
     TYPE: ClassVar[str]
     status: _google_rpc.Status | None
     payload: bytes
@@ -34,6 +36,7 @@ class Response(Message):
     ) -> None: ...
 
 class StringList(Message):
+    """Several values of one key; no longer sent."""
     TYPE: ClassVar[str]
     list: list[str]
     def __init__(
@@ -43,6 +46,7 @@ class StringList(Message):
     ) -> None: ...
 
 class KeyValue(Message):
+    """One value of one key."""
     TYPE: ClassVar[str]
     key: str
     value: str

@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class Descriptor(Message):
+    """Type, digest and size of a blob, as in the OCI image specification."""
     TYPE: ClassVar[str]
     media_type: str
     digest: str
@@ -21,6 +22,7 @@ class Descriptor(Message):
     ) -> None: ...
 
 class Mount(Message):
+    """Arguments of one mount; `target` is relative to the root that is being put together, mostly empty."""
     TYPE: ClassVar[str]
     type: str
     source: str
@@ -36,6 +38,7 @@ class Mount(Message):
     ) -> None: ...
 
 class ActiveMount(Message):
+    """A mount the server has made."""
     TYPE: ClassVar[str]
     mount: Mount | None
     mounted_at: _google.Timestamp | None
@@ -51,6 +54,7 @@ class ActiveMount(Message):
     ) -> None: ...
 
 class ActivationInfo(Message):
+    """The result of an activation."""
     TYPE: ClassVar[str]
     name: str
     active: list[ActiveMount]
@@ -66,6 +70,7 @@ class ActivationInfo(Message):
     ) -> None: ...
 
 class Envelope(Message):
+    """An event with its time, namespace and topic."""
     TYPE: ClassVar[str]
     timestamp: _google.Timestamp | None
     namespace: str
@@ -81,6 +86,7 @@ class Envelope(Message):
     ) -> None: ...
 
 class Platform(Message):
+    """Operating system and processor, in Go's names."""
     TYPE: ClassVar[str]
     os: str
     architecture: str
@@ -98,6 +104,7 @@ class Platform(Message):
     ) -> None: ...
 
 class Metric(Message):
+    """One measurement of the thing named by `id`; the type of `data` tells the cgroup version."""
     TYPE: ClassVar[str]
     timestamp: _google.Timestamp | None
     id: str
@@ -111,8 +118,10 @@ class Metric(Message):
     ) -> None: ...
 
 class Sandbox(Message):
+    """Everything known of a sandbox."""
     TYPE: ClassVar[str]
     class Runtime(Message):
+        """The shim to run under, and options handed to it unseen."""
         TYPE: ClassVar[str]
         name: str
         options: _google.Any | None
@@ -144,6 +153,7 @@ class Sandbox(Message):
     ) -> None: ...
 
 class RuntimeRequest(Message):
+    """Which runtime to ask, and the options it would be run with."""
     TYPE: ClassVar[str]
     runtime_path: str
     options: _google.Any | None
@@ -155,6 +165,7 @@ class RuntimeRequest(Message):
     ) -> None: ...
 
 class RuntimeVersion(Message):
+    """Version and source revision."""
     TYPE: ClassVar[str]
     version: str
     revision: str
@@ -166,6 +177,7 @@ class RuntimeVersion(Message):
     ) -> None: ...
 
 class RuntimeInfo(Message):
+    """A shim's own description, also written to its standard output when it is run with -info."""
     TYPE: ClassVar[str]
     name: str
     version: RuntimeVersion | None

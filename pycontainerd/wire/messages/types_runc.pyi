@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class Options(Message):
+    """How to run a container with runc, crun or their kin."""
     TYPE: ClassVar[str]
     no_pivot_root: bool
     no_new_keyring: bool
@@ -36,6 +37,7 @@ class Options(Message):
     ) -> None: ...
 
 class CheckpointOptions(Message):
+    """How to write a checkpoint, in CRIU's terms."""
     TYPE: ClassVar[str]
     exit: bool
     open_tcp: bool
@@ -61,6 +63,7 @@ class CheckpointOptions(Message):
     ) -> None: ...
 
 class ProcessDetails(Message):
+    """Tells that a process is an exec of ours."""
     TYPE: ClassVar[str]
     exec_id: str
     def __init__(

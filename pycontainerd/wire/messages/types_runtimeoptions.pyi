@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 from pycontainerd.wire.codec import Message
 
 class Options(Message):
+    """A configuration file, by path or content."""
     TYPE: ClassVar[str]
     type_url: str
     config_path: str

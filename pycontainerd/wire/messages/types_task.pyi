@@ -6,6 +6,7 @@ from pycontainerd.wire.codec import Message
 from pycontainerd.wire.messages import google as _google
 
 class Status:
+    """Life of a process."""
     UNKNOWN: Final = 0
     CREATED: Final = 1
     RUNNING: Final = 2
@@ -14,6 +15,7 @@ class Status:
     PAUSING: Final = 5
 
 class Process(Message):
+    """A task's first process or an exec."""
     TYPE: ClassVar[str]
     container_id: str
     id: str
@@ -41,6 +43,7 @@ class Process(Message):
     ) -> None: ...
 
 class ProcessInfo(Message):
+    """One process found in a container."""
     TYPE: ClassVar[str]
     pid: int
     info: _google.Any | None

@@ -7,6 +7,7 @@ from pycontainerd.wire.messages import google as _google
 from pycontainerd.wire.messages import types as _types
 
 class ContainerPath(Message):
+    """A path within a container's root filesystem."""
     TYPE: ClassVar[str]
     container_id: str
     path: str
@@ -22,6 +23,7 @@ class ContainerPath(Message):
     ) -> None: ...
 
 class ImageStore(Message):
+    """An image record, as source or destination."""
     TYPE: ClassVar[str]
     name: str
     labels: dict[str, str]
@@ -43,6 +45,7 @@ class ImageStore(Message):
     ) -> None: ...
 
 class UnpackConfiguration(Message):
+    """One platform, and the snapshotter for it; empty for the server's default."""
     TYPE: ClassVar[str]
     platform: _types.Platform | None
     snapshotter: str
@@ -54,6 +57,7 @@ class UnpackConfiguration(Message):
     ) -> None: ...
 
 class ImageReference(Message):
+    """A further name to store the image under."""
     TYPE: ClassVar[str]
     name: str
     is_prefix: bool
@@ -71,6 +75,7 @@ class ImageReference(Message):
     ) -> None: ...
 
 class ImageImportStream(Message):
+    """An archive from the client."""
     TYPE: ClassVar[str]
     stream: str
     media_type: str
@@ -84,6 +89,7 @@ class ImageImportStream(Message):
     ) -> None: ...
 
 class ImageExportStream(Message):
+    """An archive to the client."""
     TYPE: ClassVar[str]
     stream: str
     media_type: str
@@ -103,6 +109,7 @@ class ImageExportStream(Message):
     ) -> None: ...
 
 class Progress(Message):
+    """The state of one part of a transfer, or of the whole."""
     TYPE: ClassVar[str]
     event: str
     name: str
@@ -122,18 +129,21 @@ class Progress(Message):
     ) -> None: ...
 
 class HTTPDebug:
+    """What the server notes of its HTTP traffic on the logs stream."""
     DISABLED: Final = 0
     DEBUG: Final = 1
     TRACE: Final = 2
     BOTH: Final = 3
 
 class AuthType:
+    """What kind of secret an AuthResponse holds."""
     NONE: Final = 0
     CREDENTIALS: Final = 1
     REFRESH: Final = 2
     HEADER: Final = 3
 
 class OCIRegistry(Message):
+    """A reference in a registry."""
     TYPE: ClassVar[str]
     reference: str
     resolver: RegistryResolver | None
@@ -145,6 +155,7 @@ class OCIRegistry(Message):
     ) -> None: ...
 
 class RegistryResolver(Message):
+    """How to reach it."""
     TYPE: ClassVar[str]
     auth_stream: str
     headers: dict[str, str]
@@ -164,6 +175,7 @@ class RegistryResolver(Message):
     ) -> None: ...
 
 class AuthRequest(Message):
+    """The server asks; sent on the auth stream."""
     TYPE: ClassVar[str]
     host: str
     reference: str
@@ -177,6 +189,7 @@ class AuthRequest(Message):
     ) -> None: ...
 
 class AuthResponse(Message):
+    """The client's answer."""
     TYPE: ClassVar[str]
     authType: int
     secret: str
@@ -192,6 +205,7 @@ class AuthResponse(Message):
     ) -> None: ...
 
 class Data(Message):
+    """A piece of at most 32 KiB and no more than the window allows."""
     TYPE: ClassVar[str]
     data: bytes
     def __init__(
@@ -201,6 +215,7 @@ class Data(Message):
     ) -> None: ...
 
 class WindowUpdate(Message):
+    """How many more bytes the receiver takes."""
     TYPE: ClassVar[str]
     update: int
     def __init__(
@@ -210,6 +225,7 @@ class WindowUpdate(Message):
     ) -> None: ...
 
 class ReadStream(Message):
+    """A stream to read from, as an end of a transfer."""
     TYPE: ClassVar[str]
     stream: str
     media_type: str
@@ -221,6 +237,7 @@ class ReadStream(Message):
     ) -> None: ...
 
 class WriteStream(Message):
+    """A stream to write to, as an end of a transfer."""
     TYPE: ClassVar[str]
     stream: str
     media_type: str

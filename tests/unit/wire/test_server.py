@@ -129,7 +129,7 @@ def test_ids_must_be_odd_and_grow_and_the_connection_stays_up() -> None:
         assert session.receive(request(stale)) == []
         (answer,) = sent(session)
         assert answer.stream_id == stale
-        assert status(answer) == (codes.INVALID_ARGUMENT, "StreamID cannot be re-used and must increment")
+        assert status(answer) == (codes.INVALID_ARGUMENT, "StreamID cannot be reused and must increment")
     assert session.respond(5, b"still answered")
     assert len(session.receive(request(7))) == 1
 
