@@ -22,6 +22,7 @@ from pycontainerd.core.errors import (
 from pycontainerd.core.gc import Kind as NodeKind
 from pycontainerd.core.gc import snapshot_node
 from pycontainerd.core.snapshots import Kind, SnapshotInfo, Usage
+from pycontainerd.stores.snapshotgc import SnapshotGarbage
 from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
