@@ -2,8 +2,9 @@
 
 Kinds are the numbers of `google.protobuf.FieldDescriptorProto.Type`. A reader takes `(buf, pos, end, ref, depth)` and
 returns `(value, position after it)`; on input that is cut short it may run past `end`, or raise IndexError: the caller
-checks once for all. A writer takes `(value, ref)` and returns the bytes after the tag, length prefix included; it
-raises TypeError or ValueError for a value the field cannot hold. `ref` is None except for messages (`tables.Ref`).
+checks once for all. A writer takes `(value, ref)` and returns the bytes after the tag, without the length prefix that
+some kinds have; it raises TypeError or ValueError for a value the field cannot hold. `ref` is None except for messages
+(`tables.Ref`).
 
 What is accepted is what Google's parsers accept, so that a peer never sees two opinions about the same bytes.
 """
@@ -174,8 +175,7 @@ def _read_string(buf: Buffer, pos: int, end: int, _ref: Any, _depth: int) -> tup
 
 
 def _write_string(value: Any, _ref: Any) -> bytes:
-    data = str.encode(value)
-    return write_varint(len(data)) + data
+    return str.encode(value)  # not value.encode(), which messages have too
 
 
 def _read_bytes(buf: Buffer, pos: int, end: int, _ref: Any, _depth: int) -> tuple[bytes, int]:
@@ -185,8 +185,7 @@ def _read_bytes(buf: Buffer, pos: int, end: int, _ref: Any, _depth: int) -> tupl
 
 def _write_bytes(value: Any, _ref: Any) -> bytes:
     # bytes(value) would turn a number into that many zeros; a view refuses it.
-    data = value if type(value) is bytes else memoryview(value).tobytes()
-    return write_varint(len(data)) + data
+    return value if type(value) is bytes else memoryview(value).tobytes()
 
 
 # skipping what is not known

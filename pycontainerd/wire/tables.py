@@ -124,13 +124,25 @@ def _link_single(field: Field, others: tuple[str, ...], stores: Stores) -> Emit:
     store = _keep_message(name, ref) if ref is not None else _keep(name, read)
     stores[number << 3 | wire] = _keep_member(store, others) if others else store
     tag = write_varint(number << 3 | wire)
+    if wire == LEN:
+        return _emit_sized(tag, write, ref)
     omit_zero = kind in (DOUBLE, FLOAT) and label == IMPLICIT
 
     def emit(parts: list[bytes], value: Any) -> None:
-        data = write(value, ref)
+        data = write(value, None)
         if omit_zero and not data.strip(b"\0"):
             return
         parts.append(tag)
+        parts.append(data)
+
+    return emit
+
+
+def _emit_sized(tag: bytes, write: Write, ref: Ref | None) -> Emit:
+    def emit(parts: list[bytes], value: Any) -> None:
+        data = write(value, ref)
+        parts.append(tag)
+        parts.append(write_varint(len(data)))
         parts.append(data)
 
     return emit
@@ -182,7 +194,7 @@ def _write_message(value: Any, ref: Ref) -> bytes:
     if type(value) is not cls:
         raise TypeError(f"wants a {cls.TYPE}, got {getattr(type(value), 'TYPE', type(value).__name__)}")
     data: bytes = value.encode()
-    return write_varint(len(data)) + data
+    return data
 
 
 # many values
@@ -203,10 +215,11 @@ def _link_repeated(number: int, name: str, kind: int, path: str | None, stores: 
         return _emit_packed(write_varint(number << 3 | LEN), write)
     tag = write_varint(number << 3 | wire)
 
+    emit_one = _emit_sized(tag, write, ref)
+
     def emit(parts: list[bytes], value: Any) -> None:
         for item in value:
-            parts.append(tag)
-            parts.append(write(item, ref))
+            emit_one(parts, item)
 
     return emit
 
@@ -263,11 +276,28 @@ def _link_map(number: int, name: str, ref: tuple[int, int, str | None], stores: 
 
     stores[number << 3 | LEN] = put
     tag = write_varint(number << 3 | LEN)
-    key_tag, value_tag = write_varint(1 << 3 | key_wire), write_varint(2 << 3 | wire)
+    emit_key = _emit_entry(1, key_wire, write_key, None)
+    emit_value = _emit_entry(2, wire, write, value_ref)
 
     def emit(parts: list[bytes], value: Any) -> None:
         for key, item in value.items():
-            data = b"".join((key_tag, write_key(key, None), value_tag, write(item, value_ref)))
+            entry: list[bytes] = []
+            emit_key(entry, key)
+            emit_value(entry, item)
+            data = b"".join(entry)
             parts.extend((tag, write_varint(len(data)), data))
+
+    return emit
+
+
+def _emit_entry(number: int, wire: int, write: Write, ref: Ref | None) -> Emit:
+    """Key or value of a map entry: written even when zero."""
+    tag = write_varint(number << 3 | wire)
+    if wire == LEN:
+        return _emit_sized(tag, write, ref)
+
+    def emit(parts: list[bytes], value: Any) -> None:
+        parts.append(tag)
+        parts.append(write(value, None))
 
     return emit
