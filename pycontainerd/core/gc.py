@@ -78,14 +78,25 @@ class Item:
     """One object as its store lists it.
 
     ``references`` are the built-in ones (an image's target, a snapshot's parent, a lease's resources). ``root`` says
-    that the store keeps it whatever the labels say (a container, a running ingest); an image and a lease are roots by
-    kind, unless expired.
+    that the store keeps it whatever the labels say (a container, a running ingest), ``until`` that it does so up to a
+    time; an image and a lease are roots by kind, unless expired.
     """
 
     node: Node
     labels: Mapping[str, str] = field(default_factory=dict)
     references: Sequence[Node] = ()
     root: bool = False
+    until: datetime | None = None
+
+    def merged(self, other: Item) -> Item:
+        """Two rows of one node (a snapshot and a lost one of its name): it keeps what either keeps."""
+        return Item(
+            self.node,
+            {**self.labels, **other.labels},
+            [*self.references, *other.references],
+            self.root or other.root,
+            self.until or other.until,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,10 @@ class Graph:
     def __init__(self, items: Iterable[Item], now: datetime) -> None:
         self._now = now
         self._expiries: list[datetime] = []
-        self._items = {item.node: item for item in items}
+        self._items: dict[Node, Item] = {}
+        for item in items:
+            known = self._items.get(item.node)
+            self._items[item.node] = item if known is None else known.merged(item)
         self._back: dict[Node, list[tuple[Node, str]]] = {}
         for item in self._items.values():
             for parent, label in labelled(item, BREF):
@@ -180,7 +194,9 @@ class Graph:
                 self._expiries.append(at)
         if kind in {Kind.IMAGE, Kind.LEASE}:
             return "root" if expire is None or alive else ""
-        if item.root:
+        if item.until is not None:
+            self._expiries.append(item.until)
+        if item.root or (item.until is not None and item.until > self._now):
             return "root"
         if ROOT in item.labels and kind in {Kind.CONTENT, Kind.SNAPSHOT}:
             return ROOT

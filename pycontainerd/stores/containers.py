@@ -122,7 +122,7 @@ class Containers:
             references = [snapshot_node(namespace, snapshotter, snapshot)] if snapshotter else []
             yield Item(Node(Kind.CONTAINER, namespace, key), from_text(labels), references, root=True)
 
-    def remove(self, connection: Connection, nodes: Sequence[Node]) -> None:
+    def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Nothing: a container is never garbage."""
 
     def sweep(self) -> None:

@@ -309,9 +309,9 @@ class Content:
         """Every blob and ingest."""
         with self._lock:
             busy = set(self._writing)
-        return rows.items(connection, busy, now())
+        return rows.items(connection, busy)
 
-    def remove(self, connection: Connection, nodes: Sequence[Node]) -> None:
+    def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete the rows of blobs and ingests; their files go in ``sweep``."""
         blobs, directories = set[str](), set[str]()
         for node in nodes:
@@ -329,7 +329,7 @@ class Content:
         self._database.after_commit(remember)
 
     def sweep(self) -> None:
-        """Delete the files of what ``remove`` dropped."""
+        """Delete the files of what ``remove_collected`` dropped."""
         blobs, self._garbage_blobs = self._garbage_blobs, set()
         directories, self._garbage_ingests = self._garbage_ingests, set()
         for digest in blobs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.content import ContentInfo
@@ -12,6 +12,7 @@ from pycontainerd.stores.columns import from_micros, from_text, to_micros, to_te
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
     from sqlite3 import Connection
 
 INGEST_LIFETIME = timedelta(hours=24)
@@ -139,7 +140,7 @@ def ingests(connection: Connection, namespace: str = "") -> list[tuple[str, str,
 # -- garbage collection ---------------------------------------------------------------------------------------------
 
 
-def items(connection: Connection, busy: Iterable[tuple[str, str]], now: datetime) -> Iterator[Item]:
+def items(connection: Connection, busy: Iterable[tuple[str, str]]) -> Iterator[Item]:
     """Every blob and ingest; ``busy`` are the (namespace, ref) pairs being written, which are roots."""
     for namespace, digest, labels in connection.execute("SELECT namespace, digest, labels FROM content"):
         yield Item(Node(Kind.CONTENT, namespace, digest), from_text(labels))
@@ -149,5 +150,6 @@ def items(connection: Connection, busy: Iterable[tuple[str, str]], now: datetime
         yield Item(
             Node(Kind.INGEST, namespace, ref),
             references=[Node(Kind.CONTENT, namespace, expected)] if expected else (),
-            root=(namespace, ref) in writing or from_micros(started) + INGEST_LIFETIME > now,
+            root=(namespace, ref) in writing,
+            until=from_micros(started) + INGEST_LIFETIME,
         )

@@ -21,6 +21,7 @@ import os
 import queue
 import sqlite3
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -75,6 +76,7 @@ class Database:
         self._idle: list[Connection] = []
         self._gate = threading.Lock()
         self._closed = False
+        self._observers: list[Callable[[int], None]] = []
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._connection = self._open(steps)
         self._thread = threading.Thread(target=self._work, name="database-writer", daemon=True)
@@ -125,6 +127,10 @@ class Database:
         if self._active is None or threading.current_thread() is not self._thread:
             raise RuntimeError("after_commit is for functions running inside Database.write")
         self._active.callbacks.append(callback)
+
+    def observe(self, callback: Callable[[int], None]) -> None:
+        """Call ``callback`` on the writer thread after every commit with the number of changes; it must not block."""
+        self._observers.append(callback)
 
     def close(self) -> None:
         """Finish what is queued, fold the log into the file and close every connection."""
@@ -256,12 +262,14 @@ class Database:
             self._synchronous = mode
 
     def _answer(self, group: list[_Request]) -> None:
-        for request in group:
-            for callback in request.callbacks:
-                try:
-                    callback()
-                except Exception:  # noqa: BLE001 — the change is committed and must be answered
-                    _log.exception("an after-commit callback failed")
+        succeeded = sum(request.error is None for request in group)
+        callbacks = [callback for request in group for callback in request.callbacks]
+        callbacks += [partial(observer, succeeded) for observer in self._observers if succeeded]
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 — the change is committed and must be answered
+                _log.exception("an after-commit callback failed")
         for request in group:
             request.done.set()
 

@@ -102,7 +102,7 @@ class Images:
             target = Node(Kind.CONTENT, namespace, digest)
             yield Item(Node(Kind.IMAGE, namespace, name), from_text(labels), [target])
 
-    def remove(self, connection: Connection, nodes: Sequence[Node]) -> None:
+    def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete expired images."""
         for node in nodes:
             if node.kind is Kind.IMAGE:

@@ -144,11 +144,14 @@ class Leases:
         for namespace, lease, labels in connection.execute("SELECT namespace, id, labels FROM leases"):
             yield Item(Node(Kind.LEASE, namespace, lease), from_text(labels), held.get((namespace, lease), ()))
 
-    def remove(self, connection: Connection, nodes: Sequence[Node]) -> None:
+    def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete expired leases, in the transaction of the collector."""
         for node in nodes:
             if node.kind is Kind.LEASE:
                 remove_rows(connection, node.namespace, node.key)
+
+    def sweep(self) -> None:
+        """Nothing: a lease is rows and no more."""
 
 
 def resource_node(namespace: str, type: str, id: str) -> Node:
