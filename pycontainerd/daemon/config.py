@@ -110,6 +110,11 @@ class Config:
         """The gRPC socket."""
         return self.address or f"{self.state}/containerd.sock"
 
+    @property
+    def ttrpc(self) -> str:
+        """The ttrpc socket beside it."""
+        return f"{self.socket}.ttrpc"
+
 
 CHOICES = {
     "log.level": LOG_LEVELS,

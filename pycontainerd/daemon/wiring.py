@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
+from pycontainerd.core.errors import PycontainerdError, Unimplemented
+from pycontainerd.core.events import discard
 from pycontainerd.core.version import VERSION
 from pycontainerd.daemon import monitoring, sockets, telemetry
+from pycontainerd.daemon.identity import identify
+from pycontainerd.daemon.plugins import plugins
 from pycontainerd.rpc.dispatch import Dispatcher
 from pycontainerd.rpc.grpc_server import GrpcServer
 from pycontainerd.rpc.metrics import Registry
@@ -18,76 +25,168 @@ from pycontainerd.rpc.observe import CallObserver
 from pycontainerd.rpc.service import methods
 from pycontainerd.rpc.tracing import Tracer, TraceRing
 from pycontainerd.rpc.ttrpc_server import TtrpcServer
+from pycontainerd.services.containers import ContainersService
+from pycontainerd.services.content import ContentService
 from pycontainerd.services.health import HealthService
+from pycontainerd.services.images import ImagesService
+from pycontainerd.services.introspection import IntrospectionService
 from pycontainerd.services.leases import LeasesService
 from pycontainerd.services.namespaces import NamespacesService
 from pycontainerd.services.reflection import reflection_services
+from pycontainerd.services.snapshots import SnapshotsService
 from pycontainerd.services.streaming import StreamingService, StreamRegistry
 from pycontainerd.services.traces import TracesService
 from pycontainerd.services.version import VersionService
+from pycontainerd.stores.containers import Containers
+from pycontainerd.stores.content import Content
 from pycontainerd.stores.database import Database
+from pycontainerd.stores.images import Images
 from pycontainerd.stores.leases import Leases
 from pycontainerd.stores.lock import RootLock
 from pycontainerd.stores.namespaces import Namespaces
 from pycontainerd.stores.schema import STEPS
+from pycontainerd.stores.snapshots import Snapshots
+from snapshotter.native import NativeDriver
+from snapshotter.overlay import OverlayConfig, OverlayDriver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from contextlib import AsyncExitStack
 
+    from pycontainerd.api.types.introspection_pb2 import RuntimeInfo
+    from pycontainerd.core.snapshots import SnapshotDriver
+    from pycontainerd.core.values import AnyValue
     from pycontainerd.daemon.config import Config
     from pycontainerd.rpc.service import Service
+
+log = structlog.get_logger(__name__)
 
 GRACE = 2.0
 """Seconds that running calls get when the daemon stops."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What looks at the daemon at work."""
+
+    metrics: Registry
+    ring: TraceRing
+    tracer: Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that is kept."""
+
+    namespaces: Namespaces
+    leases: Leases
+    content: Content
+    images: Images
+    containers: Containers
+    snapshotters: Mapping[str, Snapshots]
+    broken: Mapping[str, str]
+
+
 async def build(config: Config, stack: AsyncExitStack) -> None:
     """Start everything; the daemon serves when this returns. Raises PycontainerdError when it cannot."""
-    loop_cleanup = stack.push_async_callback
+    _claim(config, stack)
+    sight = _sight(config, stack)
+    stores = _stores(config, stack, sight)
+    await _serve(config, stack, sight, _services(config, sight, stores))
+
+
+def _claim(config: Config, stack: AsyncExitStack) -> None:
+    """Directories, the lock on the root, and free sockets."""
     sockets.prepare_directory(config.root, 0o711)
     sockets.prepare_directory(config.state, 0o711)
     stack.callback(RootLock(config.root).close)
-    ttrpc_socket = f"{config.socket}.ttrpc"
-    for path in (config.socket, ttrpc_socket):
+    for path in (config.socket, config.ttrpc):
         sockets.claim(path)
 
-    # Seeing inside.
+
+def _sight(config: Config, stack: AsyncExitStack) -> Sight:
     metrics = Registry()
     monitoring.register_process(metrics)
+    stack.callback(asyncio.create_task(monitoring.watch_lag(metrics)).cancel)
     ring = TraceRing(config.tracing.ring)
-    tracer = Tracer([ring.add])
-    if telemetry.wanted(config.tracing, os.environ):
-        exporter = telemetry.OtlpExporter(config.tracing)
-        stack.callback(exporter.close)
-        tracer = Tracer([ring.add, exporter], config.tracing.ratio)
-    lag = asyncio.create_task(monitoring.watch_lag(metrics))
-    stack.callback(lag.cancel)
+    if not telemetry.wanted(config.tracing, os.environ):
+        return Sight(metrics, ring, Tracer([ring.add]))
+    exporter = telemetry.OtlpExporter(config.tracing)
+    stack.callback(exporter.close)
+    return Sight(metrics, ring, Tracer([ring.add, exporter], config.tracing.ratio))
 
-    # Stores.
+
+def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     database = Database(f"{config.root}/metadata.db", STEPS)
     stack.callback(database.close)
-    namespaces = Namespaces(database)
-    leases = Leases(database)
+    publish = discard
+    isolated = config.content.sharing == "isolated"
+    drivers, broken = _drivers(config)
+    return Stores(
+        Namespaces(database, publish),
+        Leases(database),
+        Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated),
+        Images(database, publish),
+        Containers(database, publish),
+        {driver.name: Snapshots(database, driver, publish, span=sight.tracer.span) for driver in drivers},
+        broken,
+    )
 
-    # Services.
+
+def _drivers(config: Config) -> tuple[list[SnapshotDriver], dict[str, str]]:
+    """The snapshot drivers that work on this host, and why the others do not."""
+    makers: dict[str, Callable[[str], SnapshotDriver]] = {
+        "overlayfs": lambda root: OverlayDriver(root, OverlayConfig(config.snapshots.overlay_options)),
+        "native": NativeDriver,
+    }
+    drivers: list[SnapshotDriver] = []
+    broken: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            drivers.append(make(f"{config.root}/io.containerd.snapshotter.v1.{name}"))
+        except PycontainerdError as error:
+            broken[name] = str(error)
+            log.warning("snapshotter not available", snapshotter=name, reason=str(error))
+    return drivers, broken
+
+
+def _services(config: Config, sight: Sight, stores: Stores) -> list[Service]:
     streams = StreamRegistry()
+    drivers = [snapshots.driver for snapshots in stores.snapshotters.values()]
+    listed = plugins(config, {driver.name: (driver.root, driver.capabilities) for driver in drivers}, stores.broken)
     services: list[Service] = [
         VersionService(VERSION),
-        NamespacesService(namespaces),
-        LeasesService(leases),
+        IntrospectionService(identify(config.root), listed, _describe_runtime),
+        NamespacesService(stores.namespaces),
+        LeasesService(stores.leases),
+        ContentService(stores.content),
+        ImagesService(stores.images),
+        SnapshotsService(stores.snapshotters),
+        ContainersService(stores.containers),
         StreamingService(streams),
-        TracesService(tracer, ring),
+        TracesService(sight.tracer, sight.ring),
         HealthService(),
     ]
-    services += reflection_services([service.SERVICE.full_name for service in services])
+    return [*services, *reflection_services([service.SERVICE.full_name for service in services])]
 
-    # Transports.
-    dispatcher = Dispatcher(CallObserver(tracer, metrics))
-    grpc_server = GrpcServer(methods(services), dispatcher)
-    ttrpc_server = TtrpcServer(methods([*services]), dispatcher)
-    await ttrpc_server.start(ttrpc_socket, config.group)
-    stack.callback(sockets.release, ttrpc_socket)
-    loop_cleanup(ttrpc_server.stop, GRACE)
+
+async def _serve(config: Config, stack: AsyncExitStack, sight: Sight, services: list[Service]) -> None:
+    """Open the doors: first to shims, then to clients, last to the scraper."""
+    dispatcher = Dispatcher(CallObserver(sight.tracer, sight.metrics))
+    table = methods(services)
+    ttrpc_server = TtrpcServer(table, dispatcher)
+    await ttrpc_server.start(config.ttrpc, config.group)
+    stack.callback(sockets.release, config.ttrpc)
+    stack.push_async_callback(ttrpc_server.stop, GRACE)
+    grpc_server = GrpcServer(table, dispatcher)
     await grpc_server.start(config.socket, config.group)
     stack.callback(sockets.release, config.socket)
-    loop_cleanup(grpc_server.stop, GRACE)
+    stack.push_async_callback(grpc_server.stop, GRACE)
+    if config.metrics.address:
+        scraped = monitoring.MetricsServer(sight.metrics)
+        await scraped.start(config.metrics.address)
+        stack.push_async_callback(scraped.stop)
+
+
+async def _describe_runtime(path: str, options: AnyValue | None) -> RuntimeInfo:
+    raise Unimplemented("runtime info")
