@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 SOCKET_MODE = 0o660
 SEND_BUFFER = 4 << 20
 """Bytes a client may leave unread before its streams wait."""
+FLUSH_AT = 64 << 10
+"""Bytes of stream messages that are gathered into one write at most."""
 INBOX = 64
 """Messages of a client stream that may wait for the handler before reading from the connection stops."""
 MAX_CALLS = 1024
@@ -222,7 +224,11 @@ class _Connection(asyncio.Protocol):
             await self._writable.wait()
             if not self._session.send(stream, message.SerializeToString()):
                 raise Cancelled("the client's stream is over")
-            self._flush_soon()
+            # What waits to be flushed is not yet seen by the transport's own limit.
+            if self._session.pending >= FLUSH_AT:
+                self._flush()
+            else:
+                self._flush_soon()
 
         try:
             await self._dispatcher.stream(method, argument, call, send)

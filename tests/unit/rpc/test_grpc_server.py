@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from pycontainerd.rpc.dispatch import Dispatcher
+from pycontainerd.rpc.grpc_server import MAX_MESSAGE, GrpcServer
+from pycontainerd.rpc.service import methods
+from tests.unit.rpc.echo import EchoService, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.asyncio
+PREFIX = "/tests.echo.Echo/"
+CODEC = {"request_serializer": AnyMessage.SerializeToString, "response_deserializer": AnyMessage.FromString}
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path) -> AsyncIterator[tuple[EchoService, Watch, grpc.aio.Channel]]:
+    service, watch = EchoService(), Watch()
+    server = GrpcServer(methods([service]), Dispatcher(watch))
+    path = str(tmp_path / "g.sock")
+    await server.start(path)
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    channel = grpc.aio.insecure_channel(f"unix:{path}", options=options)
+    try:
+        yield service, watch, channel
+    finally:
+        await channel.close()
+        await server.stop(0)
+
+
+async def test_the_socket_is_for_root_and_its_group(tmp_path: Path) -> None:
+    async with serving(tmp_path):
+        assert stat.S_IMODE(os.stat(tmp_path / "g.sock").st_mode) == 0o660
+
+
+async def test_unary_calls_carry_metadata_and_errors(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, watch, channel):
+        one = channel.unary_unary(PREFIX + "One", **CODEC)
+        assert (await one(AnyMessage(value=b"x"), metadata=(("containerd-namespace", "n"),))).value == b"x"
+        assert service.calls[0].namespace == "n"
+        for url, code in (("missing", grpc.StatusCode.NOT_FOUND), ("bug", grpc.StatusCode.INTERNAL)):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await one(AnyMessage(type_url=url))
+            assert raised.value.code() == code
+        assert raised.value.details() == "internal error: ZeroDivisionError: oops (the daemon's log has the traceback)"
+        assert [type(error) for error in watch.crashes] == [ZeroDivisionError]
+        assert watch.codes == [("One", 0), ("One", 5), ("One", 13)]
+
+
+async def test_streams_of_every_kind(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, _, channel):
+        many = channel.unary_stream(PREFIX + "Many", **CODEC)
+        assert [m.type_url async for m in many(AnyMessage(type_url="3"))] == ["0", "1", "2"]
+        total = channel.stream_unary(PREFIX + "Sum", **CODEC)
+        assert (await total(AnyMessage(value=v) for v in (b"a", b"b"))).value == b"ab"
+        chat = channel.stream_stream(PREFIX + "Chat", **CODEC)()
+        await chat.write(AnyMessage(value=b"a"))
+        assert (await chat.read()).value == b"A"
+        await chat.write(AnyMessage(value=b"bye"))
+        assert await chat.read() is grpc.aio.EOF
+        assert service.ended == ["Many", "Chat"]
+
+
+async def test_a_stream_that_fails_delivers_what_came_before(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, _, channel):
+        call: Any = channel.unary_stream(PREFIX + "Many", **CODEC)(AnyMessage(type_url="2", value=b"fail"))
+        got = []
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            async for message in call:
+                got.append(message.type_url)
+        assert got == ["0", "1"]
+        assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+async def test_accept_reaches_the_client_before_the_first_message(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, _, channel):
+        call = channel.unary_stream(PREFIX + "Many", **CODEC)(AnyMessage(type_url="0", value=b"wait"))
+        await asyncio.wait_for(call.initial_metadata(), 5)
+        call.cancel()
+        await until(lambda: service.ended == ["Many"])
+
+
+async def test_a_client_that_goes_away_ends_its_call(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, watch, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await channel.unary_unary(PREFIX + "Hang", **CODEC)(AnyMessage(), timeout=0.2)
+        assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: service.ended == ["Hang"])
+        await until(lambda: watch.codes == [("Hang", 1)])
+
+
+async def test_a_client_that_stops_reading_holds_the_stream_back(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (service, _, channel):
+        request = AnyMessage(type_url="10000", value=bytes(1 << 16))
+        call = channel.unary_stream(PREFIX + "Many", **CODEC)(request)
+        await call.read()
+        await asyncio.sleep(0.3)
+        before = service.sent
+        assert before < 2000
+        await asyncio.sleep(0.2)
+        assert service.sent - before < 50
+        call.cancel()
+        await until(lambda: service.ended == ["Many"])
+
+
+async def test_a_message_over_the_limit_is_resource_exhausted(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, _, channel):
+        one = channel.unary_unary(PREFIX + "One", **CODEC)
+        assert len((await one(AnyMessage(value=bytes(MAX_MESSAGE - 100)))).value) == MAX_MESSAGE - 100
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await one(AnyMessage(value=bytes(MAX_MESSAGE + 1)))
+        assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_an_unknown_method_is_unimplemented(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (_, _, channel):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await channel.unary_unary(PREFIX + "None", **CODEC)(AnyMessage())
+        assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def until(condition: Any, limit: float = 5.0) -> None:
+    async with asyncio.timeout(limit):
+        while not condition():
+            await asyncio.sleep(0.01)
