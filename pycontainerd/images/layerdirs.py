@@ -156,6 +156,13 @@ class Directories:
                 os.close(fd)
         return None
 
+    def model(self, paths: Sequence[bytes]) -> None:
+        """Have directories that exist dressed as the nearest parent layer has them."""
+        for path in paths:
+            found = self._model(path)
+            if found is not None:
+                self._later[path] = found
+
     def later(self, path: bytes, meta: Meta) -> None:
         """Dress the directory when everything is in place."""
         self._later.pop(path, None)
@@ -221,11 +228,16 @@ def setxattrs(target: int | bytes, xattrs: Mapping[bytes, bytes]) -> None:
         try:
             os.setxattr(target, key, value, follow_symlinks=follow)
         except OSError as error:
-            if error.errno == errno.ENOTSUP or (error.errno == errno.EPERM and key.startswith(b"user.") and not follow):
+            if error.errno == errno.ENOTSUP or (error.errno == errno.EPERM and _optional(key, follow)):
                 continue
             if error.errno in {errno.EINVAL, errno.ERANGE, errno.E2BIG}:
                 raise TarError("it has an extended attribute that the kernel refuses") from None
             raise
+
+
+def _optional(key: bytes, plain: bool) -> bool:
+    """Whether a refused attribute is no loss: user ones on special files, labels of a security module not in use."""
+    return (key.startswith(b"user.") and not plain) or (key.startswith(b"security.") and key != b"security.capability")
 
 
 def remove_tree(directory: int, base: bytes) -> None:
