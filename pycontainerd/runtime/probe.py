@@ -74,7 +74,6 @@ def _spec(version: str, name: str) -> dict[str, object]:
         if os.path.isdir(path)
     ]
     namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]
-    user = {"uid": 0, "gid": 0}
     return {
         "ociVersion": version,
         "root": {"path": "rootfs", "readonly": False},

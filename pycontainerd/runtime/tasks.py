@@ -1,0 +1,406 @@
+"""Tasks: everything that runs, in all namespaces. The daemon's side of ``core.tasks.TaskManager``.
+
+A shim does the work and says how it went; here is decided which shim, in which order, and what is true when a shim, the
+template or the daemon itself dies in between. Event loop only; what blocks goes through ``offload``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from google.protobuf import empty_pb2
+
+from pycontainerd.api.attach.v1 import attach_pb2
+from pycontainerd.api.runtime.task.v3 import task_pb2
+from pycontainerd.api.types.runc import options_pb2
+from pycontainerd.core import filters as filter_language
+from pycontainerd.core.errors import DeadlineExceeded, InvalidArgument, PycontainerdError, Unimplemented, Unknown
+from pycontainerd.core.identifiers import validate_identifier
+from pycontainerd.core.spans import no_span
+from pycontainerd.core.tasks import Exit, Metric, Process, Status
+from pycontainerd.core.values import AnyValue
+from pycontainerd.runtime.convert import any_message, any_value, exit_of, mount_message, now, process_of
+from pycontainerd.runtime.deaths import Remains, lay_out
+from pycontainerd.runtime.exits import delete_event
+from pycontainerd.runtime.publishing import Publishing
+from pycontainerd.runtime.shims import ShimGone, connect_task
+from pycontainerd.runtime.table import Table, Task
+from pycontainerd.wire import failpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from pycontainerd.core.containers import ContainerStore
+    from pycontainerd.core.events import Envelope, Publish
+    from pycontainerd.core.spans import Span
+    from pycontainerd.core.tasks import Attachment, CreateTask, Stdio
+    from pycontainerd.core.values import Descriptor
+    from pycontainerd.runtime.checkpoints import Checkpoints
+    from pycontainerd.runtime.creation import Prepared, Preparer
+    from pycontainerd.runtime.foreign import ForeignShims
+    from pycontainerd.runtime.shims import Offload, Shim, Shims
+
+T = TypeVar("T")
+
+ATTACH_SERVICE = "pycontainerd.attach.v1.Attach"
+STATE_LIMIT = 10.0
+"""Seconds a shim has to say how its processes are."""
+_UNDO_LIMIT = 10.0
+_CHECKPOINT_OPTIONS = "containerd.runc.v1.CheckpointOptions"
+_log = structlog.get_logger("runtime")
+
+
+class Tasks:
+    """The task manager. ``publish`` gets the events the daemon must send in a dead shim's place."""
+
+    def __init__(
+        self,
+        table: Table,
+        shims: Shims,
+        preparer: Preparer,
+        *,
+        foreign: ForeignShims,
+        containers: ContainerStore,
+        checkpoints: Checkpoints,
+        offload: Offload,
+        publish: Publish,
+        span: Span = no_span,
+    ) -> None:
+        self.table, self.shims, self.preparer, self.foreign = table, shims, preparer, foreign
+        self.offload = offload
+        self.publishing = Publishing(table, publish)
+        self._containers, self._checkpoints, self._span = containers, checkpoints, span
+        self._background: set[asyncio.Task[object]] = set()
+        shims.on_dead = self._shim_died
+
+    def spawn(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+        """Run to the end whatever happens to the caller, keeping the task from being collected."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    # Create, start, delete
+
+    async def create(self, namespace: str, request: CreateTask) -> int:
+        """Make bundle and shim, have the runtime create the container; return the init pid.
+
+        Raises NotFound (no such container), AlreadyExists (it has a task), Unknown (runtime or options), Unavailable.
+        A caller that goes away while it runs leaves no task behind.
+        """
+        work = self.spawn(self._create(namespace, request))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self.spawn(self._undo_create(work, namespace, request.container_id))
+            raise
+
+    async def _undo_create(self, work: asyncio.Task[int], namespace: str, id: str) -> None:
+        with contextlib.suppress(PycontainerdError):
+            await work
+            await self.delete(namespace, id)
+
+    async def _create(self, namespace: str, request: CreateTask) -> int:
+        self.table.reserve(namespace, request.container_id)
+        try:
+            with self._span("task.prepare", container=request.container_id):
+                prepared = await self.offload(self.preparer.prepare, namespace, request)
+            log = self.shims.open_log(prepared.bundle)
+            try:
+                task = await self._create_in_shim(prepared, request)
+            except BaseException:
+                if log is not None:
+                    log.close()
+                await self.offload(self.preparer.discard, prepared)
+                raise
+            task.log = log
+            self.adopt(task)
+            failpoint.hit("task.create.done")
+            return task.pid
+        finally:
+            self.table.release(namespace, request.container_id)
+
+    def adopt(self, task: Task) -> None:
+        """Put a task into the table; one whose shim was lost this very moment is cleaned up after at once."""
+        self.table.add(task)
+        if not task.shim.alive:
+            self.spawn(self._bury(task))
+
+    async def _create_in_shim(self, prepared: Prepared, request: CreateTask) -> Task:
+        bundle = prepared.bundle
+        with self._span("task.shim", container=bundle.id):
+            shim = await self._shim_for(prepared)
+        failpoint.hit("task.create.shim")
+        stdio = request.stdio
+        message = task_pb2.CreateTaskRequest(
+            id=bundle.id,
+            bundle=bundle.path,
+            rootfs=[mount_message(mount) for mount in prepared.rootfs],
+            terminal=stdio.terminal,
+            stdin=stdio.stdin,
+            stdout=stdio.stdout,
+            stderr=stdio.stderr,
+            checkpoint=prepared.checkpoint,
+            options=any_message(prepared.options),
+        )
+        try:
+            with self._span("task.create", container=bundle.id):
+                answer = await shim.call_first("Create", message, task_pb2.CreateTaskResponse)
+            pid = answer.pid or (await connect_task(shim, bundle.id)).task_pid
+        except BaseException:
+            await self._undo_in_shim(prepared, shim)
+            raise
+        task = Task(bundle, shim, pid)
+        task.sandboxed, task.mounts = prepared.sandboxed, prepared.mounts
+        return task
+
+    async def _shim_for(self, prepared: Prepared) -> Shim:
+        bundle, bootstrap = prepared.bundle, prepared.bootstrap
+        if prepared.sandboxed and bootstrap is not None:
+            return await self.shims.join(bundle, bootstrap, self.shims.builtin_binary)
+        if prepared.choice.builtin and bootstrap is not None:
+            return await self.shims.start_builtin(bundle, bootstrap, cgroup=prepared.shim_cgroup)
+        return await self.shims.start_foreign(bundle, prepared.choice, prepared.options)
+
+    async def _undo_in_shim(self, prepared: Prepared, shim: Shim) -> None:
+        """Take back a create that failed half-way, through the shim or, if that has died, past it."""
+        bundle = prepared.bundle
+        try:
+            request = task_pb2.DeleteRequest(id=bundle.id)
+            await shim.call("Delete", request, task_pb2.DeleteResponse, limit=_UNDO_LIMIT)
+        except ShimGone:
+            await self.offload(lay_out, self.foreign, bundle, shim.binary)
+        except PycontainerdError as error:
+            _log.debug("undoing a create", namespace=bundle.namespace, container=bundle.id, error=str(error))
+        await self.shims.release(shim, bundle.id, sandboxed=prepared.sandboxed)
+
+    async def start(self, namespace: str, id: str, exec_id: str = "") -> int:
+        """Start the init process or an exec; return its pid. Raises NotFound, FailedPrecondition, Unknown."""
+        task = self.table.get(namespace, id)
+        failpoint.hit("task.start")
+        with self._span("task.start", container=id):
+            request = task_pb2.StartRequest(id=id, exec_id=exec_id)
+            answer = await asyncio.shield(self.spawn(task.shim.call("Start", request, task_pb2.StartResponse)))
+        return int(answer.pid)
+
+    async def delete(self, namespace: str, id: str) -> Exit:
+        """Delete a task that does not run, with shim and bundle; say how it ended. May be repeated after a failure.
+
+        Raises NotFound, Unknown while it runs.
+        """
+        return await asyncio.shield(self.spawn(self._delete(self.table.get(namespace, id))))
+
+    async def _delete(self, task: Task) -> Exit:
+        async with task.lock:
+            self._check_held(task)
+            if task.deleted is None:
+                with self._span("task.delete", container=task.id):
+                    request = task_pb2.DeleteRequest(id=task.id)
+                    task.deleted = exit_of(await task.shim.call("Delete", request, task_pb2.DeleteResponse), "")
+            failpoint.hit("task.delete.shim")
+            await self.shims.release(task.shim, task.id, sandboxed=task.sandboxed)
+            failpoint.hit("task.delete.released")
+            await self.offload(self.preparer.remove, task.bundle, task.mounts)
+            self.table.remove(task)
+            task.finish(task.deleted)
+            return task.deleted
+
+    def _check_held(self, task: Task) -> None:
+        if not self.table.holds(task):
+            self.table.get(task.namespace, task.id)  # raises NotFound, unless the id was used again
+            raise ShimGone("task", task.id)
+
+    # Execs and signals
+
+    async def exec(self, namespace: str, id: str, exec_id: str, stdio: Stdio, spec: AnyValue | None) -> None:
+        """Register a further process. Raises InvalidArgument (bad id), AlreadyExists, NotFound, Unknown (stopped)."""
+        validate_identifier(exec_id, "exec id")
+        message = task_pb2.ExecProcessRequest(
+            id=id,
+            exec_id=exec_id,
+            terminal=stdio.terminal,
+            stdin=stdio.stdin,
+            stdout=stdio.stdout,
+            stderr=stdio.stderr,
+            spec=any_message(spec),
+        )
+        await self._call(namespace, id, "Exec", message)
+
+    async def delete_process(self, namespace: str, id: str, exec_id: str) -> Exit:
+        """Delete an exec that has ended; say how. Raises NotFound, Unknown while it runs."""
+        if not exec_id:
+            raise InvalidArgument("exec id must not be empty")
+        task = self.table.get(namespace, id)
+        request = task_pb2.DeleteRequest(id=id, exec_id=exec_id)
+        ended = exit_of(await task.shim.call("Delete", request, task_pb2.DeleteResponse), exec_id)
+        task.forget_exec(exec_id, ended)
+        return ended
+
+    async def kill(self, namespace: str, id: str, exec_id: str, signal: int, *, all: bool) -> None:
+        """Send a signal; ``all`` reaches every process of the container. Raises NotFound when it has ended."""
+        message = task_pb2.KillRequest(id=id, exec_id=exec_id, signal=signal, all=all)
+        await self._call(namespace, id, "Kill", message)
+
+    async def pause(self, namespace: str, id: str) -> None:
+        await self._call(namespace, id, "Pause", task_pb2.PauseRequest(id=id))
+
+    async def resume(self, namespace: str, id: str) -> None:
+        await self._call(namespace, id, "Resume", task_pb2.ResumeRequest(id=id))
+
+    async def resize_pty(self, namespace: str, id: str, exec_id: str, width: int, height: int) -> None:
+        message = task_pb2.ResizePtyRequest(id=id, exec_id=exec_id, width=width, height=height)
+        await self._call(namespace, id, "ResizePty", message)
+
+    async def close_io(self, namespace: str, id: str, exec_id: str, *, stdin: bool) -> None:
+        await self._call(namespace, id, "CloseIO", task_pb2.CloseIORequest(id=id, exec_id=exec_id, stdin=stdin))
+
+    async def update(self, namespace: str, id: str, resources: AnyValue | None, annotations: Mapping[str, str]) -> None:
+        """Change the resources of a running container; ``resources`` is OCI LinuxResources as JSON."""
+        message = task_pb2.UpdateTaskRequest(id=id, resources=any_message(resources), annotations=annotations)
+        await self._call(namespace, id, "Update", message)
+
+    async def _call(self, namespace: str, id: str, method: str, message: Message) -> None:
+        await self.table.get(namespace, id).shim.call(method, message, empty_pb2.Empty)
+
+    # Looking
+
+    async def get(self, namespace: str, id: str, exec_id: str = "") -> Process:
+        """A process as its shim sees it now: STOPPED as soon as the exit event is out. Raises NotFound."""
+        return await self._state(self.table.get(namespace, id), exec_id)
+
+    async def _state(self, task: Task, exec_id: str = "") -> Process:
+        request = task_pb2.StateRequest(id=task.id, exec_id=exec_id)
+        answer = await task.shim.call("State", request, task_pb2.StateResponse, limit=STATE_LIMIT)
+        return process_of(task.id, exec_id, answer)
+
+    async def list(self, namespace: str) -> Sequence[Process]:
+        """The init processes of a namespace; one whose shim does not answer in time has status UNKNOWN."""
+        tasks = self.table.of(namespace)
+        answers = await asyncio.gather(*map(self._state, tasks), return_exceptions=True)
+        found: list[Process] = []
+        for task, answer in zip(tasks, answers, strict=True):
+            if isinstance(answer, Process):
+                found.append(answer)
+            elif isinstance(answer, DeadlineExceeded | Unknown):
+                found.append(Process(task.id, pid=task.pid, status=Status.UNKNOWN))
+            elif not isinstance(answer, PycontainerdError):
+                raise answer
+        return found
+
+    async def pids(self, namespace: str, id: str) -> Sequence[tuple[int, AnyValue | None]]:
+        """The processes in a container, with what the shim knows of them."""
+        task = self.table.get(namespace, id)
+        answer = await task.shim.call("Pids", task_pb2.PidsRequest(id=id), task_pb2.PidsResponse)
+        return [(info.pid, any_value(info.info)) for info in answer.processes]
+
+    async def metrics(self, namespace: str, filters: Sequence[str]) -> Sequence[Metric]:
+        """The resource use of tasks by ``id`` and ``namespace``; those without any are left out.
+
+        Raises Unknown for a filter that does not parse.
+        """
+        wanted = filter_language.compile(filters, Unknown)
+        tasks = [task for task in self.table.of(namespace) if wanted(_fields(task))]
+        answers = await asyncio.gather(*map(self._stats, tasks), return_exceptions=True)
+        return [answer for answer in answers if isinstance(answer, Metric)]
+
+    async def _stats(self, task: Task) -> Metric:
+        request = task_pb2.StatsRequest(id=task.id)
+        answer = await task.shim.call("Stats", request, task_pb2.StatsResponse, limit=STATE_LIMIT)
+        return Metric(task.id, now(), AnyValue(answer.stats.type_url, answer.stats.value))
+
+    async def wait(self, namespace: str, id: str, exec_id: str = "") -> Exit:
+        """How a process ended, as soon as it has: before its start, after its end, for any number of callers."""
+        return await self.table.get(namespace, id).wait(exec_id)
+
+    # Checkpoints and attachments
+
+    async def checkpoint(self, namespace: str, id: str, parent: str, options: AnyValue | None) -> Sequence[Descriptor]:
+        """Have CRIU write the container's state; without an image path in the options it becomes content."""
+        task = self.table.get(namespace, id)
+        given = options_pb2.CheckpointOptions()
+        if options is not None and options.name == _CHECKPOINT_OPTIONS:
+            given.ParseFromString(options.value)
+        if given.image_path:
+            await self._checkpoint_to(task, given.image_path, options)
+            return []
+        container = await self.offload(self._containers.get, namespace, id)
+        images = await self.offload(self._checkpoints.image_directory)
+        try:
+            await self._checkpoint_to(task, images, options)
+            return await self.offload(self._checkpoints.store, task.bundle, images, container.spec)
+        finally:
+            await self.offload(self._checkpoints.remove_directory, images)
+
+    async def _checkpoint_to(self, task: Task, path: str, options: AnyValue | None) -> None:
+        message = task_pb2.CheckpointTaskRequest(id=task.id, path=path, options=any_message(options))
+        await task.shim.call("Checkpoint", message, empty_pb2.Empty)
+
+    async def attach(self, namespace: str, id: str, exec_id: str, attachment: Attachment) -> str:
+        """Join a live process's streams; return the attachment's id. Raises Unimplemented for other people's shims."""
+        message = attach_pb2.AttachRequest(
+            id=id,
+            exec_id=exec_id,
+            stdin=attachment.stdin,
+            stdout=attachment.stdout,
+            stderr=attachment.stderr,
+            replay=attachment.replay,
+        )
+        shim = self.table.get(namespace, id).shim
+        try:
+            answer = await shim.call("Attach", message, attach_pb2.AttachResponse, service=ATTACH_SERVICE)
+        except Unimplemented as error:
+            raise Unimplemented("attach", id, "the container's shim does not offer it") from error
+        return str(answer.attachment)
+
+    async def detach(self, namespace: str, id: str, exec_id: str, attachment_id: str) -> None:
+        """Leave a live process's streams. Raises NotFound."""
+        message = attach_pb2.DetachRequest(id=id, exec_id=exec_id, attachment=attachment_id)
+        shim = self.table.get(namespace, id).shim
+        await shim.call("Detach", message, empty_pb2.Empty, service=ATTACH_SERVICE)
+
+    # Deaths and events
+
+    def relay(self, envelope: Envelope, forward: Callable[[Envelope], None]) -> None:
+        """Pass an event of a shim on through ``forward``, unless it tells of an exit that was already published."""
+        self.publishing.relay(envelope, forward)
+
+    def _shim_died(self, shim: Shim) -> None:
+        for container in sorted(shim.holds):
+            task = self.table.find(shim.namespace, container)
+            if task is not None and task.shim is shim:
+                _log.warning("shim died", namespace=shim.namespace, container=container)
+                self.spawn(self._bury(task))
+
+    async def _bury(self, task: Task) -> None:
+        """A shim died under a task: kill what is left, tell of it, forget the task."""
+        async with task.lock:
+            if not self.table.holds(task):
+                return
+            if task.deleted is None:
+                remains = await self.offload(lay_out, self.foreign, task.bundle, task.shim.binary, task.pid)
+            else:
+                remains = Remains(task.deleted)
+            self.publishing.exits(task, [*remains.execs.values(), remains.init])
+            self.publishing.publish(task.namespace, "/tasks/delete", delete_event(task.id, remains.init))
+            await self.offload(self.preparer.remove, task.bundle, task.mounts)
+            self.shims.drop_socket(task.shim)
+            self.table.remove(task)
+            task.finish(remains.init, remains.execs)
+
+    def close(self) -> None:
+        """Let go of every shim and of the template; containers run on."""
+        for task in self.table:
+            task.abandon()
+        for work in self._background:
+            work.cancel()
+        self.shims.disconnect_all()
+
+
+def _fields(task: Task) -> Callable[[Sequence[str]], tuple[str, bool]]:
+    values = {"id": task.id, "namespace": task.namespace}
+    return lambda path: (values.get(".".join(path), ""), ".".join(path) in values)
