@@ -7,26 +7,42 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from pycontainerd.core.errors import PycontainerdError, Unimplemented
-from pycontainerd.core.events import discard
 from pycontainerd.core.version import VERSION
 from pycontainerd.daemon import monitoring, sockets, telemetry
 from pycontainerd.daemon.identity import identify
 from pycontainerd.daemon.plugins import plugins
+from pycontainerd.images.differ import WalkingDiffer
+from pycontainerd.images.workers import Workers
 from pycontainerd.rpc.dispatch import Dispatcher
 from pycontainerd.rpc.grpc_server import GrpcServer
 from pycontainerd.rpc.metrics import Registry
 from pycontainerd.rpc.observe import CallObserver
+from pycontainerd.rpc.offload import offload
 from pycontainerd.rpc.service import methods
-from pycontainerd.rpc.tracing import Tracer, TraceRing
+from pycontainerd.rpc.tracing import Tracer, TraceRing, traceparent
 from pycontainerd.rpc.ttrpc_server import TtrpcServer
+from pycontainerd.runtime.checkpoints import Checkpoints
+from pycontainerd.runtime.creation import Preparer, TaskSettings
+from pycontainerd.runtime.foreign import Addresses, ForeignShims
+from pycontainerd.runtime.probe import RuntimeProbe
+from pycontainerd.runtime.recovery import Recovery
+from pycontainerd.runtime.seccomp import SeccompCache
+from pycontainerd.runtime.shims import Shims, ShimSettings
+from pycontainerd.runtime.table import Table
+from pycontainerd.runtime.tasks import Tasks
+from pycontainerd.runtime.template import Template
+from pycontainerd.services.attach import AttachService
 from pycontainerd.services.containers import ContainersService
 from pycontainerd.services.content import ContentService
+from pycontainerd.services.diff import DiffService
+from pycontainerd.services.events import EventsService, ShimEventsService
 from pycontainerd.services.health import HealthService
 from pycontainerd.services.images import ImagesService
 from pycontainerd.services.introspection import IntrospectionService
@@ -35,11 +51,13 @@ from pycontainerd.services.namespaces import NamespacesService
 from pycontainerd.services.reflection import reflection_services
 from pycontainerd.services.snapshots import SnapshotsService
 from pycontainerd.services.streaming import StreamingService, StreamRegistry
+from pycontainerd.services.tasks import TasksService
 from pycontainerd.services.traces import TracesService
 from pycontainerd.services.version import VersionService
 from pycontainerd.stores.containers import Containers
 from pycontainerd.stores.content import Content
 from pycontainerd.stores.database import Database
+from pycontainerd.stores.events import Exchange
 from pycontainerd.stores.images import Images
 from pycontainerd.stores.leases import Leases
 from pycontainerd.stores.lock import RootLock
@@ -54,6 +72,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from pycontainerd.api.types.introspection_pb2 import RuntimeInfo
+    from pycontainerd.core.events import Envelope
     from pycontainerd.core.snapshots import SnapshotDriver
     from pycontainerd.core.values import AnyValue
     from pycontainerd.daemon.config import Config
@@ -61,6 +80,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ANNOUNCE_DELAY = 1.0
+"""Seconds between opening the doors and telling of the exits that happened while no daemon was there."""
 GRACE = 2.0
 """Seconds that running calls get when the daemon stops."""
 
@@ -78,6 +99,7 @@ class Sight:
 class Stores:
     """Everything that is kept."""
 
+    exchange: Exchange
     namespaces: Namespaces
     leases: Leases
     content: Content
@@ -92,7 +114,13 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     _claim(config, stack)
     sight = _sight(config, stack)
     stores = _stores(config, stack, sight)
-    await _serve(config, stack, sight, _services(config, sight, stores))
+    tasks = _tasks(config, stack, sight, stores)
+    recovery = Recovery(tasks, _task_settings(config), stores.containers)
+    found = await recovery.run()
+    log.info("recovered", adopted=found.adopted, buried=found.buried, leaked=found.leaked, failed=found.failed)
+    await _serve(config, stack, sight, _services(config, stack, sight, stores, tasks))
+    # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
+    asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, recovery.announce)
 
 
 def _claim(config: Config, stack: AsyncExitStack) -> None:
@@ -119,10 +147,12 @@ def _sight(config: Config, stack: AsyncExitStack) -> Sight:
 def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     database = Database(f"{config.root}/metadata.db", STEPS)
     stack.callback(database.close)
-    publish = discard
+    exchange = Exchange()
+    publish = exchange.publish
     isolated = config.content.sharing == "isolated"
     drivers, broken = _drivers(config)
     return Stores(
+        exchange,
         Namespaces(database, publish),
         Leases(database),
         Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated),
@@ -150,8 +180,73 @@ def _drivers(config: Config) -> tuple[list[SnapshotDriver], dict[str, str]]:
     return drivers, broken
 
 
-def _services(config: Config, sight: Sight, stores: Stores) -> list[Service]:
+def _task_settings(config: Config) -> TaskSettings:
+    return TaskSettings(config.state, config.root, config.runtimes)
+
+
+def _tasks(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores) -> Tasks:
+    """The task manager with its shims: built-in ones from the template, others from their own binaries."""
+    binaries = os.path.dirname(sys.executable)
+    builtin = f"{binaries}/containerd-shim-pycontainerd-v1"
+    addresses = Addresses(
+        config.socket,
+        config.ttrpc,
+        daemon_binary=f"{binaries}/pycontainerd",
+        log_level=config.log.level,
+        socket_dir=f"{config.state}/s",
+        version=VERSION,
+    )
+    settings = _task_settings(config)
+    sockets.prepare_directory(addresses.socket_dir, 0o700)
+    foreign = ForeignShims(addresses, builtin)
+    template = Template(lambda reason: log.warning("the shim template ended", reason=reason))
+    shims = Shims(
+        ShimSettings(addresses.socket_dir, addresses, builtin, settings.runtime_root),
+        template,
+        foreign,
+        offload,
+        traceparent,
+    )
+    shims.on_log = lambda namespace, container, line: log.info(
+        line, namespace=namespace, container=container, source="shim"
+    )
+    checkpoints = Checkpoints(stores.content, f"{config.root}/checkpoints")
+    preparer = Preparer(
+        settings,
+        stores.containers,
+        foreign,
+        shims,
+        builtin_binary=builtin,
+        probe=RuntimeProbe(f"{config.state}/probe"),
+        seccomp=SeccompCache(f"{config.root}/seccomp"),
+        checkpoints=checkpoints,
+    )
+    tasks = Tasks(
+        Table(),
+        shims,
+        preparer,
+        foreign=foreign,
+        containers=stores.containers,
+        checkpoints=checkpoints,
+        offload=offload,
+        publish=stores.exchange.publish,
+        span=sight.tracer.span,
+    )
+    stack.callback(tasks.close)
+    sight.metrics.gauge("pycontainerd_tasks", "Tasks known.", lambda: len(tasks.table))
+    sight.metrics.gauge("pycontainerd_shims", "Shims connected.", lambda: len(shims))
+    return tasks
+
+
+def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores, tasks: Tasks) -> list[Service]:
     streams = StreamRegistry()
+    workers = Workers(f"{config.state}/unpack")
+    stack.callback(workers.close)
+    differ = WalkingDiffer(stores.content, workers, span=sight.tracer.span)
+
+    def forward(envelope: Envelope) -> None:
+        tasks.relay(envelope, stores.exchange.forward)
+
     drivers = [snapshots.driver for snapshots in stores.snapshotters.values()]
     listed = plugins(config, {driver.name: (driver.root, driver.capabilities) for driver in drivers}, stores.broken)
     services: list[Service] = [
@@ -162,7 +257,12 @@ def _services(config: Config, sight: Sight, stores: Stores) -> list[Service]:
         ContentService(stores.content),
         ImagesService(stores.images),
         SnapshotsService(stores.snapshotters),
+        DiffService(differ),
         ContainersService(stores.containers),
+        TasksService(tasks),
+        AttachService(tasks),
+        EventsService(stores.exchange, forward),
+        ShimEventsService(forward),
         StreamingService(streams),
         TracesService(sight.tracer, sight.ring),
         HealthService(),

@@ -13,40 +13,44 @@ from pycontainerd.api.types.event_pb2 import Envelope as EnvelopeMessage
 from pycontainerd.core.errors import ResourceExhausted
 from pycontainerd.core.events import Envelope
 from pycontainerd.core.values import EPOCH
-from pycontainerd.rpc.offload import offload
 from pycontainerd.rpc.service import Service
 from pycontainerd.services.convert import from_any, now, optional_time, require, to_any, to_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from pycontainerd.core.events import Exchange
     from pycontainerd.rpc.call import Call
+
+    Forward = Callable[[Envelope], None]
 
 BACKLOG = 16384
 """Events a subscriber may lag behind before it is cut off; there is no replay, so it has to learn that it lost some."""
 
 
 class EventsService(Service):
-    """The Events service; nothing here is namespaced but Publish."""
+    """The Events service; nothing here is namespaced but Publish.
+
+    ``forward`` takes envelopes made elsewhere: the task manager looks at them first. None of it blocks.
+    """
 
     SERVICE = pb.DESCRIPTOR.services_by_name["Events"]
 
-    def __init__(self, exchange: Exchange, backlog: int = BACKLOG) -> None:
-        self._exchange, self._backlog = exchange, backlog
+    def __init__(self, exchange: Exchange, forward: Forward, backlog: int = BACKLOG) -> None:
+        self._exchange, self._forward, self._backlog = exchange, forward, backlog
 
     async def Publish(self, request: pb.PublishRequest, call: Call) -> Empty:
         """Stamp and send a client's event in its namespace."""
         namespace = call.namespace
         require(request, "event")
         envelope = Envelope(now(), namespace, request.topic, from_any(request.event))
-        await offload(self._exchange.forward, envelope)
+        self._exchange.forward(envelope)
         return Empty()
 
     async def Forward(self, request: pb.ForwardRequest, call: Call) -> Empty:
         """Send an envelope made elsewhere."""
         require(request, "envelope")
-        await offload(self._exchange.forward, _value(request.envelope))
+        self._forward(_value(request.envelope))
         return Empty()
 
     async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[EnvelopeMessage]:
@@ -92,13 +96,13 @@ class ShimEventsService(Service):
 
     SERVICE = ttrpc_pb.DESCRIPTOR.services_by_name["Events"]
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
 
     async def Forward(self, request: ttrpc_pb.ForwardRequest, call: Call) -> Empty:
         """Send a shim's envelope."""
         require(request, "envelope")
-        await offload(self._exchange.forward, _value(request.envelope))
+        self._forward(_value(request.envelope))
         return Empty()
 
 
