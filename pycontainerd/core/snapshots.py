@@ -6,10 +6,13 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pycontainerd.core.filters import ABSENT, map_field, text_field
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from pycontainerd.core.filters import Adaptor
     from pycontainerd.core.values import Mount
 
 REBASE = "rebase"
@@ -135,17 +138,13 @@ class Snapshotter(Protocol):
         """Reclaim what removals left behind. Raises Unimplemented where removal is immediate."""
 
 
-def adaptor(info: SnapshotInfo) -> Callable[[Sequence[str]], tuple[str, bool]]:
-    """The fields that filters see: ``kind``, ``name``, ``parent`` and ``labels.<key>``."""
+def adaptor(info: SnapshotInfo) -> Adaptor:
+    """The fields that filters see: ``kind``, ``name``, ``parent`` and ``labels``."""
 
-    def value(path: Sequence[str]) -> tuple[str, bool]:
-        if not path:
-            return "", False
-        if path[0] == "labels" and len(path) > 1:
-            found = info.labels.get(".".join(path[1:]))
-            return found or "", found is not None
+    def field_of(path: Sequence[str]) -> tuple[str, bool]:
+        if path[0] == "labels":
+            return map_field(info.labels, path[1:])
         fields = {"kind": info.kind.value, "name": info.name, "parent": info.parent}
-        text = fields.get(path[0], "") if len(path) == 1 else ""
-        return text, bool(text)
+        return text_field(fields[path[0]]) if path[0] in fields else ABSENT
 
-    return value
+    return field_of

@@ -124,6 +124,21 @@ CREATE INDEX snapshots_parent ON snapshots (snapshotter, parent);
 CREATE INDEX snapshots_unsynced ON snapshots (snapshotter) WHERE boot != '';
 """
 
+# ``number`` names the directory of the mount points; ``active`` and ``system`` are JSON (stores.mountrows).
+_MOUNTS = """
+CREATE TABLE mounts (
+    namespace  TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    number     INTEGER NOT NULL UNIQUE,
+    active     TEXT NOT NULL,
+    system     TEXT NOT NULL,
+    labels     TEXT NOT NULL DEFAULT '{}',
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+) STRICT;
+"""
+
 STEPS: tuple[tuple[str, str], ...] = (
     ("meta-1", _META),
     ("namespaces-1", _NAMESPACES),
@@ -132,5 +147,6 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("containers-1", _CONTAINERS),
     ("leases-1", _LEASES),
     ("snapshots-1", _SNAPSHOTS),
+    ("mounts-1", _MOUNTS),
 )
 """Every step, oldest first."""
