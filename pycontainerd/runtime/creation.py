@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -24,7 +24,7 @@ from pycontainerd.core.runtimes import (
     choose_shim,
     is_crun,
 )
-from pycontainerd.core.values import AnyValue, Mount
+from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime import bundle as bundles
 from pycontainerd.runtime.deaths import lay_out
 from pycontainerd.runtime.spec import bundle_config, read_spec
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pycontainerd.core.containers import Container, ContainerStore
+    from pycontainerd.core.mounts import MountManager
     from pycontainerd.core.tasks import CreateTask
+    from pycontainerd.core.values import Mount
     from pycontainerd.runtime.checkpoints import Checkpoints
     from pycontainerd.runtime.foreign import ForeignShims
     from pycontainerd.runtime.probe import RuntimeProbe
@@ -45,34 +47,33 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("runtime")
 
 
-class MountHook(Protocol):
-    """The mount manager as far as tasks need it. Synchronous."""
-
-    def activate(self, namespace: str, name: str, mounts: Sequence[Mount]) -> Sequence[Mount]:
-        """Perform what needs a handler, return the mounts that remain. Raises Unimplemented when all are plain,
-        AlreadyExists when ``name`` is active.
-        """
-
-    def active(self, namespace: str, name: str) -> Sequence[Mount]:
-        """What remained of an activation that exists."""
-
-    def deactivate(self, namespace: str, name: str) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
-    """Where tasks keep their files, and what the configuration says of runtimes by name."""
+    """Where tasks keep their files, how shims reach the daemon, and what the configuration says of runtimes by name.
+
+    ``default_binary``: the OCI runtime for containers that name none; empty finds out what works here.
+    """
 
     state: str
     root: str
+    grpc_address: str
+    ttrpc_address: str
     runtimes: Mapping[str, RuntimeConfig] = field(default_factory=dict)
     default_runtime: str = RUNC_V2
     default_binary: str = ""
+    daemon_binary: str = ""
+    log_level: str = "info"
+    version: str = ""
 
     @property
     def runtime_root(self) -> str:
         """Where OCI runtimes keep their state; the shim appends the namespace."""
         return f"{self.state}/runc"
+
+    @property
+    def socket_dir(self) -> str:
+        """Where built-in shims listen."""
+        return f"{self.state}/s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class Preparer:
         probe: RuntimeProbe,
         seccomp: SeccompCache,
         checkpoints: Checkpoints,
-        mounts: MountHook | None = None,
+        mounts: MountManager | None = None,
         sandbox: Callable[[str, str], Bootstrap | None] | None = None,
     ) -> None:
         """``sandbox(namespace, id)`` answers how to reach the shim of a sandbox the store knows, or None."""
@@ -207,9 +208,9 @@ class Preparer:
         if self._mounts is None or not rootfs:
             return rootfs, ""
         try:
-            return self._mounts.activate(bundle.namespace, bundle.id, rootfs), bundle.id
+            return self._mounts.activate(bundle.namespace, bundle.id, rootfs).system, bundle.id
         except AlreadyExists:
-            return self._mounts.active(bundle.namespace, bundle.id), bundle.id
+            return self._mounts.info(bundle.namespace, bundle.id).system, bundle.id
         except Unimplemented:
             return rootfs, ""
 

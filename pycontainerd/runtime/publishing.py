@@ -6,6 +6,7 @@ have themselves been cut off by that crash, which is better than never telling t
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from pycontainerd.runtime.bundle import mark_published
@@ -15,9 +16,9 @@ from pycontainerd.wire.codec import DecodeError
 from pycontainerd.wire.messages.events_task import TaskExit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from pycontainerd.core.events import Envelope, Publish
+    from pycontainerd.core.events import Envelope, EventMessage, Exchange, Publish, Subscription
     from pycontainerd.core.tasks import Exit
     from pycontainerd.runtime.table import Table, Task
 
@@ -25,34 +26,40 @@ EXIT_TOPIC = "/tasks/exit"
 
 
 class Publishing:
-    """The daemon's own task events, and the filter for those that come from shims."""
+    """The daemon's own task events, and the filter for those that come from shims. Safe from any thread."""
 
     def __init__(self, table: Table, publish: Publish) -> None:
         self.publish = publish
         self._table = table
+        self._lock = threading.Lock()
 
-    def exits(self, task: Task, exits: Iterable[Exit]) -> None:
-        """Publish those exits of a task that nobody was told of, in the order given (init last)."""
-        for ended in exits:
-            key = (process_name(ended.id), ended.pid)
-            if key in task.published:
-                continue
-            self.publish(task.namespace, EXIT_TOPIC, exit_event(task.id, ended))
-            self._mark(task, key)
+    def exits(self, task: Task, exits: Iterable[Exit]) -> int:
+        """Publish those exits of a task that nobody was told of, in the order given; return how many."""
+        count = 0
+        with self._lock:
+            for ended in exits:
+                key = (process_name(ended.id), ended.pid)
+                if key not in task.published:
+                    self.publish(task.namespace, EXIT_TOPIC, exit_event(task.id, ended))
+                    self._mark(task, key)
+                    count += 1
+        return count
 
     def relay(self, envelope: Envelope, forward: Callable[[Envelope], None]) -> None:
         """Hand a shim's event to ``forward``, unless it is an exit that was published before."""
-        task, key = self._subject(envelope)
-        if task is not None and key in task.published:
+        if envelope.topic != EXIT_TOPIC:
+            forward(envelope)
             return
-        forward(envelope)
-        if task is not None:
-            failpoint.hit("task.exit.forwarded")
-            self._mark(task, key)
+        with self._lock:
+            task, key = self._subject(envelope)
+            if task is not None and key in task.published:
+                return
+            forward(envelope)
+            if task is not None:
+                failpoint.hit("task.exit.forwarded")
+                self._mark(task, key)
 
     def _subject(self, envelope: Envelope) -> tuple[Task | None, tuple[str, int]]:
-        if envelope.topic != EXIT_TOPIC:
-            return None, ("", 0)
         try:
             event = TaskExit.decode(envelope.event.value)
         except DecodeError:
@@ -64,3 +71,21 @@ class Publishing:
     def _mark(task: Task, key: tuple[str, int]) -> None:
         task.published.add(key)
         mark_published(task.bundle, *key)
+
+
+class Relay:
+    """The event exchange as shims see it (``core.events.Exchange``): an exit passes once."""
+
+    def __init__(self, exchange: Exchange, publishing: Publishing) -> None:
+        self._exchange, self._publishing = exchange, publishing
+
+    def publish(self, namespace: str, topic: str, message: EventMessage) -> None:
+        self._exchange.publish(namespace, topic, message)
+
+    def forward(self, envelope: Envelope) -> None:
+        """Send an envelope made elsewhere. Raises InvalidArgument for a bad namespace or topic."""
+        self._publishing.relay(envelope, self._exchange.forward)
+
+    def subscribe(self, filters: Sequence[str], on_event: Callable[[Envelope], None] | None = None) -> Subscription:
+        """Open a subscription."""
+        return self._exchange.subscribe(filters, on_event)

@@ -175,8 +175,7 @@ class Recovery:
         publishing, count = self._tasks.publishing, 0
         for task, ended in self._ended:
             if self._tasks.table.holds(task):
-                count += len(ended)
-                publishing.exits(task, sorted(ended, key=lambda item: not item.id))
+                count += publishing.exits(task, sorted(ended, key=lambda item: not item.id))
         for known, remains in self._dead:
             namespace, container = known.bundle.namespace, known.bundle.id
             for ended_process in [*remains.execs.values(), remains.init]:
