@@ -133,7 +133,7 @@ class Mounts:
         for namespace, name, labels in connection.execute("SELECT namespace, name, labels FROM mounts"):
             yield Item(Node(Kind.MOUNT, namespace, name), from_text(labels))
 
-    def remove(self, connection: Connection, nodes: Sequence[Node]) -> None:
+    def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete the rows of collected activations; `sweep` takes the mounts off."""
         for node in nodes:
             if node.kind is Kind.MOUNT:

@@ -27,6 +27,8 @@ from pycontainerd.core.errors import (
 )
 from pycontainerd.core.events import discard
 from pycontainerd.core.filters import compile as compile_filters
+from pycontainerd.core.gc import Item, snapshot_node
+from pycontainerd.core.gc import Kind as NodeKind
 from pycontainerd.core.identifiers import masked_labels, stored_labels
 from pycontainerd.core.snapshots import REBASE, REF_LABEL, Kind, SnapshotInfo, Usage, adaptor
 from pycontainerd.core.spans import no_span
@@ -39,10 +41,11 @@ from pycontainerd.wire.messages.events_snapshot import SnapshotCommit, SnapshotP
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
     from pycontainerd.core.events import EventMessage, Publish
+    from pycontainerd.core.gc import Node
     from pycontainerd.core.snapshots import SnapshotDriver
     from pycontainerd.core.spans import Span
     from pycontainerd.core.values import Mount
@@ -226,12 +229,21 @@ class Snapshots:
         """Raises Unimplemented always: removal is immediate."""
         raise Unimplemented("cleanup of snapshotter", self.name)
 
-    # -- a collection's part: see `stores.snapshotgc` ---------------------------------------------------------------
+    # -- a collection's part: `stores.collector.Store` --------------------------------------------------------------
 
-    def drop(self, connection: Connection, namespace: str, key: str) -> None:
-        """Delete the rows of a key, lost ones too, inside the collector's transaction; `sweep` takes the rest."""
-        for row in snapshotrows.all_of(connection, self.name, namespace, key):
-            self._delete(connection, row)
+    def items(self, connection: Connection) -> Iterable[Item]:
+        """Every snapshot in all namespaces, lost ones too, with its parent."""
+        for namespace, key, parent, labels in snapshotrows.graph(connection, self.name):
+            above = (snapshot_node(namespace, self.name, parent),) if parent else ()
+            yield Item(snapshot_node(namespace, self.name, key), from_text(labels), above)
+
+    def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
+        """Delete the rows of this snapshotter's nodes and publish their removal; `sweep` takes the directories."""
+        prefix = f"{self.name}/"
+        for node in nodes:
+            if node.kind is NodeKind.SNAPSHOT and node.key.startswith(prefix):
+                for row in snapshotrows.all_of(connection, self.name, node.namespace, node.key[len(prefix) :]):
+                    self._delete(connection, row)
 
     def sweep(self) -> None:
         """Delete the directories that have no row; failures are logged and tried again next time."""

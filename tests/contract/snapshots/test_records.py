@@ -22,7 +22,6 @@ from pycontainerd.core.errors import (
 from pycontainerd.core.gc import Kind as NodeKind
 from pycontainerd.core.gc import snapshot_node
 from pycontainerd.core.snapshots import Kind, SnapshotInfo, Usage
-from pycontainerd.stores.snapshotgc import SnapshotGarbage
 from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
@@ -321,14 +320,15 @@ def test_an_active_snapshot_whose_directory_is_gone_is_forgotten(world: World) -
 def test_a_collection_sees_parents_and_removes_rows_then_directories(world: World) -> None:
     _two_layers(world)
     name = world.snapshots.name
-    garbage = SnapshotGarbage(world.snapshots)
-    items = {item.node: item for item in world.database.read(lambda connection: list(garbage.items(connection)))}
+    items = {
+        item.node: item for item in world.database.read(lambda connection: list(world.snapshots.items(connection)))
+    }
     two = snapshot_node("ns", name, "two")
     assert items[two].references == (snapshot_node("ns", name, "one"),)
     assert two.kind is NodeKind.SNAPSHOT
 
-    world.database.write(lambda connection: garbage.remove(connection, list(items)))
-    garbage.sweep()
+    world.database.write(lambda connection: world.snapshots.remove_collected(connection, list(items)))
+    world.snapshots.sweep()
 
     assert list(world.snapshots.list("ns")) == []
     assert world.directories() == set()

@@ -245,7 +245,7 @@ def test_a_collection_removes_what_no_lease_holds(manager: Manager) -> None:
     loose = Node(Kind.MOUNT, "ns", "loose")
     assert items[loose].labels == {"containerd.io/gc.bref.container": "c"}
 
-    manager.database.write(lambda connection: manager.mounts.remove(connection, [loose]))
+    manager.database.write(lambda connection: manager.mounts.remove_collected(connection, [loose]))
     manager.mounts.sweep()
 
     assert [made.name for made in manager.mounts.list("ns")] == ["held"]
