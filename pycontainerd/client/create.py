@@ -91,7 +91,7 @@ class _Draft:
             labels=containers.labels(self.name, self.config),
             image=self.image.name,
             runtime=_runtime(self.host_config.get("Runtime") or ""),
-            spec=AnyMessage(type_url=spec.TYPE_URL, value=dumps(document).encode()),
+            spec=packed_spec(document),
             snapshotter=snapshotter,
             snapshot_key=self.id,
             extensions={settings.EXTENSION: containers.extension(kept)},
@@ -111,6 +111,11 @@ def _snapshot(daemon: Daemon, snapshotter: str, id: str, image: image_nouns.Cont
 
     unpack.unpack(daemon, snapshotter, image, lease=lease)
     return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease)
+
+
+def packed_spec(document: Json) -> AnyMessage:
+    """A spec as it travels in the record."""
+    return AnyMessage(type_url=spec.TYPE_URL, value=dumps(document).encode())
 
 
 def _runtime(text: str) -> messages.Container.Runtime:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pycontainerd.client.errors import from_rpc
-from pycontainerd.wire.client import Client
-from pycontainerd.wire.codes import RpcError
+from pycontainerd.wire.client import Client, Connection
+from pycontainerd.wire.codes import INTERNAL, OK, RpcError
+from pycontainerd.wire.session import UNARY, Answer
+from pycontainerd.wire.ttrpc import NAMESPACE_HEADER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +72,10 @@ class Daemon:
         """A stream in both directions."""
         return Messages(_told(self._client.open_stream, service, method, response_class))
 
+    def begin(self, service: str, method: str, request: Message, response_class: type[M]) -> Pending[M]:
+        """Send a request on a connection of its own and return at once; poll the result's descriptor for the answer."""
+        return Pending(_told(Connection, self.address), self._client, (service, method), request, response_class)
+
     def another(self) -> Daemon:
         """A second connection to the same place, for a call that takes long or for another thread."""
         return Daemon(self.address, self.namespace, self._client.metadata)
@@ -123,3 +129,42 @@ class Messages(_Base[M]):
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+class Pending(_Base[M]):
+    """A call whose answer is not there yet; close it to cancel."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        client: Client,
+        method: tuple[str, str],
+        request: Message,
+        response_class: type[M],
+    ) -> None:
+        self._connection, self._response_class = connection, response_class
+        pairs = [*client.metadata, (NAMESPACE_HEADER, client.namespace)]
+        connection.session.open(*method, request.encode(), kind=UNARY, metadata=pairs)
+        _told(connection.flush)
+
+    def fileno(self) -> int:
+        """Readable when ``result`` will not block for long."""
+        return self._connection.fileno()
+
+    def result(self) -> M:
+        """The answer; blocks until it is there. Raises what the call raises, Unavailable when the daemon went away."""
+        try:
+            event = self._connection.event()
+            if not isinstance(event, Answer):
+                raise RpcError(INTERNAL, "a unary call was answered with a stream")
+            if event.code != OK:
+                raise RpcError(event.code, event.message)
+            return self._response_class.decode(event.payload)
+        except RpcError as error:
+            raise from_rpc(error) from error
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give up; can be done twice."""
+        self._connection.close()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from pycontainerd.client.daemon import Daemon
+    from pycontainerd.client.daemon import Daemon, Pending
     from pycontainerd.wire.messages.types import Metric, Mount
     from pycontainerd.wire.messages.types_task import Process
 
@@ -73,6 +73,12 @@ def wait(daemon: Daemon, id: str, exec_id: str = "", *, timeout: float | None = 
     """Block until the process ends, or raise DeadlineExceeded; use a connection of its own."""
     request = messages.WaitRequest(container_id=id, exec_id=exec_id)
     return daemon.call(SERVICE, "Wait", request, messages.WaitResponse, timeout=timeout)
+
+
+def begin_wait(daemon: Daemon, id: str, exec_id: str = "") -> Pending[messages.WaitResponse]:
+    """Ask to be told when the process ends, without blocking."""
+    request = messages.WaitRequest(container_id=id, exec_id=exec_id)
+    return daemon.begin(SERVICE, "Wait", request, messages.WaitResponse)
 
 
 def kill(daemon: Daemon, id: str, signal: int, *, exec_id: str = "", every: bool = False) -> None:

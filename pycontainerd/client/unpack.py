@@ -24,7 +24,7 @@ DIFF = "containerd.services.diff.v1.Diff"
 
 
 def unpack(daemon: Daemon, snapshotter: str, image: Contents, *, lease: str) -> None:
-    """Make the snapshots of all layers that are not there yet. Raises DataLoss when a layer is not what it should be."""
+    """Make the snapshots of all layers that are not there yet. Raises DataLoss when one is not what was promised."""
     layers: list[Json] = image.manifest.get("layers") or []
     if len(layers) != len(image.diff_ids):
         raise DataLoss(f"image {image.name} has {len(layers)} layers in its manifest, {len(image.diff_ids)} otherwise")

@@ -136,6 +136,10 @@ class Connection:
         except OSError:
             return False
 
+    def fileno(self) -> int:
+        """The socket's descriptor, for waiting on several things at once; readable when `event` has work to do."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close the socket, which ends every call on it; can be done twice."""
         self._socket.close()

@@ -1,0 +1,322 @@
+"""The flags that ``run`` and ``create`` share, and how they become Docker's Config and HostConfig."""
+
+from __future__ import annotations
+
+import os
+
+from ctr.errors import Failure, UsageError
+from ctr.flags import BOOL, INT, LIST, STRING, converted, flag
+from pycontainerd.core import settings, spec_devices, spec_mounts, spec_resources
+from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.core.units import parse_bytes, parse_duration, parse_nano_cpus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ctr.flags import Values
+
+    Json = dict[str, Any]
+
+FLAGS = (
+    flag("add-host", "", LIST, "Add a host and its address to /etc/hosts (host:ip)"),
+    flag("annotation", "", LIST, "Add an annotation to the OCI runtime's spec"),
+    flag("attach", "a", LIST, "Attach to STDIN, STDOUT or STDERR"),
+    flag("blkio-weight", "", INT, "Block IO weight, 10 to 1000 (0: the default)", metavar="uint16"),
+    flag("cap-add", "", LIST, "Add Linux capabilities"),
+    flag("cap-drop", "", LIST, "Drop Linux capabilities"),
+    flag("cgroup-parent", "", STRING, "Parent cgroup of the container"),
+    flag("cgroupns", "", STRING, "Cgroup namespace to use (host or private)"),
+    flag("cidfile", "", STRING, "Write the container's id to the file"),
+    flag("cpu-period", "", INT, "CPU bandwidth period in microseconds"),
+    flag("cpu-quota", "", INT, "CPU bandwidth quota in microseconds"),
+    flag("cpu-shares", "c", INT, "CPU shares (relative weight)"),
+    flag("cpus", "", STRING, "Number of CPUs, such as 1.5", metavar="decimal"),
+    flag("cpuset-cpus", "", STRING, "CPUs to run on (0-3, 0,1)"),
+    flag("cpuset-mems", "", STRING, "Memory nodes to use (0-3, 0,1)"),
+    flag("detach-keys", "", STRING, "Keys that detach from the container", default="ctrl-p,ctrl-q"),
+    flag("device", "", LIST, "Add a host device to the container"),
+    flag("device-cgroup-rule", "", LIST, "Add a rule to the allowed devices"),
+    flag("dns", "", LIST, "Set name servers"),
+    flag("dns-option", "", LIST, "Set options of the resolver"),
+    flag("dns-search", "", LIST, "Set search domains"),
+    flag("domainname", "", STRING, "Container NIS domain name"),
+    flag("entrypoint", "", STRING, "Overwrite the image's ENTRYPOINT"),
+    flag("env", "e", LIST, "Set environment variables"),
+    flag("env-file", "", LIST, "Read environment variables from a file"),
+    flag("expose", "", LIST, "Note a port as exposed"),
+    flag("group-add", "", LIST, "Add further groups to join"),
+    flag("health-cmd", "", STRING, "Command to check health"),
+    flag("health-interval", "", STRING, "Time between checks (ms|s|m|h)", metavar="duration"),
+    flag("health-retries", "", INT, "Failures in a row that make it unhealthy"),
+    flag("health-start-period", "", STRING, "Time to start up before failures count", metavar="duration"),
+    flag("health-timeout", "", STRING, "Longest time a check may take", metavar="duration"),
+    flag("hostname", "h", STRING, "Container host name"),
+    flag("init", "", BOOL, "Run an init that forwards signals and reaps processes"),
+    flag("interactive", "i", BOOL, "Keep STDIN open even if not attached"),
+    flag("ipc", "", STRING, "IPC namespace to use (private, host, none, container:NAME)"),
+    flag("label", "l", LIST, "Set labels on the container"),
+    flag("label-file", "", LIST, "Read labels from a file, one a line"),
+    flag("log-driver", "", STRING, "Where the output goes (json-file or none)"),
+    flag("log-opt", "", LIST, "Options of the log driver (max-size=10m, max-file=5, compress=true)"),
+    flag("memory", "m", STRING, "Memory limit", metavar="bytes"),
+    flag("memory-reservation", "", STRING, "Memory soft limit", metavar="bytes"),
+    flag("memory-swap", "", STRING, "Memory plus swap (-1: unlimited swap)", metavar="bytes"),
+    flag("memory-swappiness", "", INT, "How readily memory is swapped, 0 to 100", default="-1"),
+    flag("mount", "", LIST, "Attach a file system (type=bind or tmpfs)", metavar="mount"),
+    flag("name", "", STRING, "Give the container a name"),
+    flag("network", "", STRING, "Network to use (host, none, container:NAME)", metavar="network"),
+    flag("net", "", STRING, "The same as --network"),
+    flag("no-healthcheck", "", BOOL, "Disable any health check of the image"),
+    flag("oom-kill-disable", "", BOOL, "Never kill when memory runs out"),
+    flag("oom-score-adj", "", INT, "How readily the kernel kills it (-1000 to 1000)"),
+    flag("pid", "", STRING, "PID namespace to use (host, container:NAME)"),
+    flag("pids-limit", "", INT, "Most processes (-1: unlimited)"),
+    flag("platform", "", STRING, "Platform of the image (os/arch[/variant])"),
+    flag("privileged", "", BOOL, "Give extended privileges"),
+    flag("publish", "p", LIST, "Publish a port on the host"),
+    flag("publish-all", "P", BOOL, "Publish all exposed ports"),
+    flag("pull", "", STRING, "Pull the image (always, missing, never)", default="missing"),
+    flag("quiet", "q", BOOL, "Say nothing while pulling"),
+    flag("read-only", "", BOOL, "Mount the root file system read-only"),
+    flag("restart", "", STRING, "Restart policy (no, on-failure[:N], always, unless-stopped)", default="no"),
+    flag("rm", "", BOOL, "Remove the container when it exits"),
+    flag("runtime", "", STRING, "OCI runtime, or shim, to use"),
+    flag("security-opt", "", LIST, "Security options"),
+    flag("shm-size", "", STRING, "Size of /dev/shm", metavar="bytes"),
+    flag("stop-signal", "", STRING, "Signal that stops the container"),
+    flag("stop-timeout", "", INT, "Seconds to wait before killing it"),
+    flag("sysctl", "", LIST, "Kernel settings of the container's namespaces", metavar="map"),
+    flag("tmpfs", "", LIST, "Mount a tmpfs directory"),
+    flag("tty", "t", BOOL, "Allocate a pseudo-terminal"),
+    flag("ulimit", "", LIST, "Ulimit options", metavar="ulimit"),
+    flag("user", "u", STRING, "User name or id (format: <name|uid>[:<group|gid>])"),
+    flag("userns", "", STRING, "User namespace to use (host)"),
+    flag("uts", "", STRING, "UTS namespace to use (host)"),
+    flag("volume", "v", LIST, "Bind mount a directory or file"),
+    flag("workdir", "w", STRING, "Working directory inside the container"),
+)
+
+
+def config(values: Values, image: str, command: list[str]) -> Json:
+    """Docker's Config of the command line."""
+    result: Json = {
+        "Image": image,
+        "Cmd": command or None,
+        "Env": environment(values),
+        "Labels": labels(values),
+        "Tty": values.on("tty"),
+        "OpenStdin": values.on("interactive"),
+        "User": values.text("user"),
+        "WorkingDir": values.text("workdir"),
+        "Hostname": values.text("hostname"),
+        "Domainname": values.text("domainname"),
+        "StopSignal": values.text("stop-signal"),
+    }
+    if values.given("entrypoint"):
+        result["Entrypoint"] = [values.text("entrypoint")]
+    if values.given("stop-timeout"):
+        result["StopTimeout"] = values.number("stop-timeout")
+    if values.items("expose"):
+        result["ExposedPorts"] = {port if "/" in port else port + "/tcp": {} for port in values.items("expose")}
+    health = _health(values)
+    if health:
+        result["Healthcheck"] = health
+    return result
+
+
+def _health(values: Values) -> Json:
+    if values.on("no-healthcheck"):
+        return {"Test": ["NONE"]}
+    result: Json = {}
+    if values.given("health-cmd"):
+        result["Test"] = ["CMD-SHELL", values.text("health-cmd")]
+    for name, key in (("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod")):
+        seconds = converted(values, "health-" + name, parse_duration)
+        if seconds is not None:
+            result[key] = int(seconds * 1e9)
+    if values.given("health-retries"):
+        result["Retries"] = values.number("health-retries")
+    return result
+
+
+def host_config(values: Values) -> Json:
+    """Docker's HostConfig of the command line: only what was asked for, and the defaults everybody looks at."""
+    network = values.text("network") or values.text("net") or "default"
+    if values.items("publish") or values.on("publish-all"):
+        raise Failure("publishing ports needs a bridge network, which is not offered yet", "use --network host")
+    if network not in ("default", "host", "none") and not network.startswith("container:"):
+        raise Failure(f"network {network} not found", "there are host, none and container:NAME")
+    result: Json = {
+        "NetworkMode": network,
+        "RestartPolicy": converted(values, "restart", settings.parse_restart) or {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": values.on("rm"),
+        "Privileged": values.on("privileged"),
+        "LogConfig": _log_config(values),
+    }
+    if result["AutoRemove"] and result["RestartPolicy"]["Name"] != "no":
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
+    _copy(values, result)
+    _limits(values, result)
+    _attachments(values, result)
+    return result
+
+
+def _copy(values: Values, result: Json) -> None:
+    """The flags that mean the same in HostConfig."""
+    for name, key in _TEXTS:
+        if values.given(name):
+            result[key] = values.text(name)
+    for name, key in _LISTS:
+        if values.given(name):
+            result[key] = values.items(name)
+    for name, key in _NUMBERS:
+        if values.given(name):
+            result[key] = values.number(name)
+    for name, key in _SWITCHES:
+        if values.on(name):
+            result[key] = True
+
+
+_TEXTS = (
+    ("cgroup-parent", "CgroupParent"), ("cgroupns", "CgroupnsMode"), ("cpuset-cpus", "CpusetCpus"),
+    ("cpuset-mems", "CpusetMems"), ("ipc", "IpcMode"), ("pid", "PidMode"), ("runtime", "Runtime"),
+    ("userns", "UsernsMode"), ("uts", "UTSMode"),
+)  # fmt: skip
+_LISTS = (
+    ("add-host", "ExtraHosts"), ("cap-add", "CapAdd"), ("cap-drop", "CapDrop"), ("dns", "Dns"),
+    ("dns-option", "DnsOptions"), ("dns-search", "DnsSearch"), ("group-add", "GroupAdd"),
+    ("device-cgroup-rule", "DeviceCgroupRules"),
+)  # fmt: skip
+_NUMBERS = (
+    ("blkio-weight", "BlkioWeight"), ("cpu-period", "CpuPeriod"), ("cpu-quota", "CpuQuota"),
+    ("cpu-shares", "CpuShares"), ("memory-swappiness", "MemorySwappiness"), ("oom-score-adj", "OomScoreAdj"),
+    ("pids-limit", "PidsLimit"),
+)  # fmt: skip
+_SWITCHES = (("init", "Init"), ("oom-kill-disable", "OomKillDisable"), ("read-only", "ReadonlyRootfs"))
+
+
+def _limits(values: Values, result: Json) -> None:
+    sizes = (("memory", "Memory"), ("memory-reservation", "MemoryReservation"), ("shm-size", "ShmSize"))
+    for name, key in sizes:
+        size = converted(values, name, parse_bytes)
+        if size is not None:
+            result[key] = size
+    if values.given("memory-swap"):
+        text = values.text("memory-swap")
+        result["MemorySwap"] = -1 if text == "-1" else converted(values, "memory-swap", parse_bytes)
+    nano = converted(values, "cpus", parse_nano_cpus)
+    if nano is not None:
+        result["NanoCpus"] = nano
+    if values.items("ulimit"):
+        result["Ulimits"] = [_usage(spec_resources.parse_ulimit, text) for text in values.items("ulimit")]
+    if values.items("sysctl"):
+        result["Sysctls"] = dict(_pair("--sysctl", text) for text in values.items("sysctl"))
+    if values.items("annotation"):
+        result["Annotations"] = dict(_pair("--annotation", text) for text in values.items("annotation"))
+
+
+def _attachments(values: Values, result: Json) -> None:
+    if values.items("volume"):
+        result["Binds"] = [_bind(text) for text in values.items("volume")]
+    if values.items("mount"):
+        result["Mounts"] = [_usage(spec_mounts.parse_mount, text) for text in values.items("mount")]
+    if values.items("tmpfs"):
+        result["Tmpfs"] = dict(_usage(spec_mounts.parse_tmpfs, text) for text in values.items("tmpfs"))
+    if values.items("device"):
+        result["Devices"] = [_usage(spec_devices.parse_device, text) for text in values.items("device")]
+    if values.items("security-opt"):
+        result["SecurityOpt"] = [_security(text) for text in values.items("security-opt")]
+
+
+def _usage(parse: Any, text: str) -> Any:
+    try:
+        return parse(text)
+    except InvalidArgument as error:
+        raise UsageError(f'{error.what} "{error.which}"', error.hint) from error
+
+
+def _bind(text: str) -> str:
+    """With the host's path made absolute, as Docker's newer clients do for ``./`` and ``../``."""
+    if text.startswith(("./", "../")) or text in (".", "..") or text.startswith((".:", "..:")):
+        source, colon, rest = text.partition(":")
+        text = os.path.abspath(source) + colon + rest
+    _usage(spec_mounts.parse_bind, text)
+    return text
+
+
+def _security(text: str) -> str:
+    """A seccomp profile's file is read here, where the user is, and kept as a document."""
+    key, equals, value = text.partition("=")
+    if key != "seccomp" or not equals or value in ("unconfined", "builtin"):
+        return text
+    try:
+        with open(value, encoding="utf-8") as file:
+            return "seccomp=" + file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"opening seccomp profile ({value}) failed: {error}") from error
+
+
+def _pair(name: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"{name} {text} must be formatted as key=value")
+    return key, value
+
+
+def _log_config(values: Values) -> Json:
+    driver = values.text("log-driver") or "json-file"
+    options = dict(_pair("--log-opt", text) for text in values.items("log-opt"))
+    if driver not in ("json-file", "none"):
+        raise Failure(f"logger: no log driver named '{driver}' is registered", "there are json-file and none")
+    known = ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode")
+    for key in options:
+        if key not in (*known, "max-buffer-size") or driver == "none":
+            raise Failure(f"unknown log opt '{key}' for {driver} log driver")
+    return {"Type": driver, "Config": options}
+
+
+def environment(values: Values) -> list[str]:
+    """``--env-file`` then ``-e``; a name alone takes our own variable, or removes the image's when we have none."""
+    result: list[str] = []
+    for path in values.items("env-file"):
+        result += [_from_ours(line) for line in _lines(path, "env file")]
+    for item in values.items("env"):
+        if not item or item.startswith("="):
+            raise UsageError(f"invalid environment variable: {item}")
+        result.append(_from_ours(item))
+    last = {item.partition("=")[0]: item for item in result}
+    return list(last.values())
+
+
+def _from_ours(item: str) -> str:
+    if "=" in item:
+        return item
+    value = os.environ.get(item)
+    return item if value is None else f"{item}={value}"
+
+
+def labels(values: Values) -> dict[str, str]:
+    """``--label-file`` then ``-l``."""
+    items = [line for path in values.items("label-file") for line in _lines(path, "label file")]
+    result: dict[str, str] = {}
+    for item in items + values.items("label"):
+        key, _, value = item.partition("=")
+        if not key:
+            raise UsageError(f"invalid label format: {item!r}")
+        result[key] = value
+    return result
+
+
+def _lines(path: str, what: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.lstrip().rstrip("\r\n") for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise Failure(f"{what} {path}: {reason}") from error
+    for line in lines:
+        name = line.partition("=")[0]
+        if line and not line.startswith("#") and (not name or any(char.isspace() for char in name)):
+            raise Failure(f"{what} {path}: variable {name!r} contains white space or is empty")
+    return [line for line in lines if line and not line.startswith("#")]
