@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pycontainerd.core.errors import PycontainerdError, Unimplemented
+from pycontainerd.core.errors import PycontainerdError
 from pycontainerd.core.version import VERSION
 from pycontainerd.daemon import monitoring, sockets, telemetry
 from pycontainerd.daemon.identity import identify
@@ -28,16 +28,8 @@ from pycontainerd.rpc.offload import offload
 from pycontainerd.rpc.service import methods
 from pycontainerd.rpc.tracing import Tracer, TraceRing, traceparent
 from pycontainerd.rpc.ttrpc_server import TtrpcServer
-from pycontainerd.runtime.checkpoints import Checkpoints
-from pycontainerd.runtime.creation import Preparer, TaskSettings
-from pycontainerd.runtime.foreign import Addresses, ForeignShims
-from pycontainerd.runtime.probe import RuntimeProbe
-from pycontainerd.runtime.recovery import Recovery
-from pycontainerd.runtime.seccomp import SeccompCache
-from pycontainerd.runtime.shims import Shims, ShimSettings
-from pycontainerd.runtime.table import Table
-from pycontainerd.runtime.tasks import Tasks
-from pycontainerd.runtime.template import Template
+from pycontainerd.runtime.creation import TaskSettings
+from pycontainerd.runtime.engine import Engine
 from pycontainerd.services.attach import AttachService
 from pycontainerd.services.containers import ContainersService
 from pycontainerd.services.content import ContentService
@@ -71,10 +63,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AsyncExitStack
 
-    from pycontainerd.api.types.introspection_pb2 import RuntimeInfo
     from pycontainerd.core.events import Envelope
     from pycontainerd.core.snapshots import SnapshotDriver
-    from pycontainerd.core.values import AnyValue
     from pycontainerd.daemon.config import Config
     from pycontainerd.rpc.service import Service
 
@@ -114,13 +104,11 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     _claim(config, stack)
     sight = _sight(config, stack)
     stores = _stores(config, stack, sight)
-    tasks = _tasks(config, stack, sight, stores)
-    recovery = Recovery(tasks, _task_settings(config), stores.containers)
-    found = await recovery.run()
-    log.info("recovered", adopted=found.adopted, buried=found.buried, leaked=found.leaked, failed=found.failed)
-    await _serve(config, stack, sight, _services(config, stack, sight, stores, tasks))
+    engine = _engine(config, stack, sight, stores)
+    await engine.start()
+    await _serve(config, stack, sight, _services(config, stack, sight, stores, engine))
     # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
-    asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, recovery.announce)
+    asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, engine.announce)
 
 
 def _claim(config: Config, stack: AsyncExitStack) -> None:
@@ -180,65 +168,35 @@ def _drivers(config: Config) -> tuple[list[SnapshotDriver], dict[str, str]]:
     return drivers, broken
 
 
-def _task_settings(config: Config) -> TaskSettings:
-    return TaskSettings(config.state, config.root, config.runtimes)
-
-
-def _tasks(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores) -> Tasks:
-    """The task manager with its shims: built-in ones from the template, others from their own binaries."""
-    binaries = os.path.dirname(sys.executable)
-    builtin = f"{binaries}/containerd-shim-pycontainerd-v1"
-    addresses = Addresses(
+def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores) -> Engine:
+    """Tasks and their shims: built-in ones from the template, others from their own binaries."""
+    settings = TaskSettings(
+        config.state,
+        config.root,
         config.socket,
         config.ttrpc,
-        daemon_binary=f"{binaries}/pycontainerd",
+        config.runtimes,
+        daemon_binary=f"{os.path.dirname(sys.executable)}/pycontainerd",
         log_level=config.log.level,
-        socket_dir=f"{config.state}/s",
         version=VERSION,
     )
-    settings = _task_settings(config)
-    sockets.prepare_directory(addresses.socket_dir, 0o700)
-    foreign = ForeignShims(addresses, builtin)
-    template = Template(lambda reason: log.warning("the shim template ended", reason=reason))
-    shims = Shims(
-        ShimSettings(addresses.socket_dir, addresses, builtin, settings.runtime_root),
-        template,
-        foreign,
-        offload,
-        traceparent,
-    )
-    shims.on_log = lambda namespace, container, line: log.info(
-        line, namespace=namespace, container=container, source="shim"
-    )
-    checkpoints = Checkpoints(stores.content, f"{config.root}/checkpoints")
-    preparer = Preparer(
+    engine = Engine(
         settings,
         stores.containers,
-        foreign,
-        shims,
-        builtin_binary=builtin,
-        probe=RuntimeProbe(f"{config.state}/probe"),
-        seccomp=SeccompCache(f"{config.root}/seccomp"),
-        checkpoints=checkpoints,
-    )
-    tasks = Tasks(
-        Table(),
-        shims,
-        preparer,
-        foreign=foreign,
-        containers=stores.containers,
-        checkpoints=checkpoints,
-        offload=offload,
-        publish=stores.exchange.publish,
+        offload,
+        stores.exchange.publish,
+        content=stores.content,
+        traceparent=traceparent,
         span=sight.tracer.span,
     )
-    stack.callback(tasks.close)
-    sight.metrics.gauge("pycontainerd_tasks", "Tasks known.", lambda: len(tasks.table))
-    sight.metrics.gauge("pycontainerd_shims", "Shims connected.", lambda: len(shims))
-    return tasks
+    stack.callback(engine.close)
+    sight.metrics.gauge("pycontainerd_tasks", "Tasks known.", lambda: len(engine.tasks.table))
+    sight.metrics.gauge("pycontainerd_shims", "Shims connected.", lambda: len(engine.shims))
+    return engine
 
 
-def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores, tasks: Tasks) -> list[Service]:
+def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores, engine: Engine) -> list[Service]:
+    tasks = engine.tasks
     streams = StreamRegistry()
     workers = Workers(f"{config.state}/unpack")
     stack.callback(workers.close)
@@ -251,7 +209,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
     listed = plugins(config, {driver.name: (driver.root, driver.capabilities) for driver in drivers}, stores.broken)
     services: list[Service] = [
         VersionService(VERSION),
-        IntrospectionService(identify(config.root), listed, _describe_runtime),
+        IntrospectionService(identify(config.root), listed, engine.describe),
         NamespacesService(stores.namespaces),
         LeasesService(stores.leases),
         ContentService(stores.content),
@@ -286,7 +244,3 @@ async def _serve(config: Config, stack: AsyncExitStack, sight: Sight, services: 
         scraped = monitoring.MetricsServer(sight.metrics)
         await scraped.start(config.metrics.address)
         stack.push_async_callback(scraped.stop)
-
-
-async def _describe_runtime(path: str, options: AnyValue | None) -> RuntimeInfo:
-    raise Unimplemented("runtime info")

@@ -7,8 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import structlog
+from google.protobuf.message import DecodeError
 
-from pycontainerd.core.errors import Unavailable
+from pycontainerd.api.types.introspection_pb2 import RuntimeInfo
+from pycontainerd.core.errors import Unavailable, Unknown
 from pycontainerd.core.runtimes import choose_shim
 from pycontainerd.core.spans import no_span
 from pycontainerd.runtime.checkpoints import Checkpoints
@@ -129,10 +131,14 @@ class Engine:
         """Publish the exits that happened while no daemon ran; return the number of events."""
         return self._recovery.announce()
 
-    async def describe(self, runtime: str, options: AnyValue | None) -> bytes:
-        """The serialized ``containerd.types.RuntimeInfo`` of a runtime name or path. Raises Unknown."""
+    async def describe(self, runtime: str, options: AnyValue | None) -> RuntimeInfo:
+        """What the shim of a runtime name or path says of itself. Raises Unknown."""
         choice = choose_shim(runtime, "", self.settings.runtimes)
-        return await self._offload(self.foreign.info, choice.binary or BUILTIN_SHIM, options)
+        data = await self._offload(self.foreign.info, choice.binary or BUILTIN_SHIM, options)
+        try:
+            return RuntimeInfo.FromString(data)
+        except DecodeError as error:
+            raise Unknown(f"the shim of {runtime or 'the default runtime'} gives no readable information") from error
 
     def close(self) -> None:
         """Let go of shims and template; containers run on."""

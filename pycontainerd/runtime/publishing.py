@@ -16,9 +16,9 @@ from pycontainerd.wire.codec import DecodeError
 from pycontainerd.wire.messages.events_task import TaskExit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
-    from pycontainerd.core.events import Envelope, EventMessage, Exchange, Publish, Subscription
+    from pycontainerd.core.events import Envelope, Publish
     from pycontainerd.core.tasks import Exit
     from pycontainerd.runtime.table import Table, Task
 
@@ -71,21 +71,3 @@ class Publishing:
     def _mark(task: Task, key: tuple[str, int]) -> None:
         task.published.add(key)
         mark_published(task.bundle, *key)
-
-
-class Relay:
-    """The event exchange as shims see it (``core.events.Exchange``): an exit passes once."""
-
-    def __init__(self, exchange: Exchange, publishing: Publishing) -> None:
-        self._exchange, self._publishing = exchange, publishing
-
-    def publish(self, namespace: str, topic: str, message: EventMessage) -> None:
-        self._exchange.publish(namespace, topic, message)
-
-    def forward(self, envelope: Envelope) -> None:
-        """Send an envelope made elsewhere. Raises InvalidArgument for a bad namespace or topic."""
-        self._publishing.relay(envelope, self._exchange.forward)
-
-    def subscribe(self, filters: Sequence[str], on_event: Callable[[Envelope], None] | None = None) -> Subscription:
-        """Open a subscription."""
-        return self._exchange.subscribe(filters, on_event)

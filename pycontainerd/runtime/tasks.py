@@ -25,7 +25,7 @@ from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime.convert import any_message, any_value, exit_of, mount_message, now, process_of
 from pycontainerd.runtime.deaths import Remains, lay_out
 from pycontainerd.runtime.exits import delete_event
-from pycontainerd.runtime.publishing import Publishing, Relay
+from pycontainerd.runtime.publishing import Publishing
 from pycontainerd.runtime.shims import ShimGone, connect_task
 from pycontainerd.runtime.table import Table, Task
 from pycontainerd.wire import failpoint
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from pycontainerd.core.containers import ContainerStore
-    from pycontainerd.core.events import Exchange, Publish
+    from pycontainerd.core.events import Envelope, Publish
     from pycontainerd.core.spans import Span
     from pycontainerd.core.tasks import Attachment, CreateTask, Stdio
     from pycontainerd.core.values import Descriptor
@@ -365,9 +365,9 @@ class Tasks:
 
     # Deaths and events
 
-    def relay(self, exchange: Exchange) -> Relay:
-        """The exchange to hand to the service that shims report to: it lets each exit pass once."""
-        return Relay(exchange, self.publishing)
+    def relay(self, envelope: Envelope, forward: Callable[[Envelope], None]) -> None:
+        """Pass a shim's event on through ``forward``, unless it tells of an exit that was published before."""
+        self.publishing.relay(envelope, forward)
 
     def _shim_died(self, shim: Shim) -> None:
         for container in sorted(shim.holds):

@@ -1,0 +1,1 @@
+"""Tests of the runtime engine with real shims and OCI runtimes."""

@@ -1,0 +1,1 @@
+"""Tests of the runtime engine that need no root."""
