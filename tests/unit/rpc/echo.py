@@ -12,7 +12,7 @@ from pycontainerd.core.errors import NotFound
 from pycontainerd.rpc.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from pycontainerd.rpc.call import Call
     from pycontainerd.rpc.service import Method
@@ -54,7 +54,7 @@ class EchoService(Service):
         self.ended: list[str] = []
         self.sent = 0
 
-    async def One(self, request: AnyMessage, call: Call) -> AnyMessage:
+    async def One(self, request: AnyMessage, call: Call) -> AnyMessage:  # noqa: N802
         self.calls.append(call)
         if request.type_url == "missing":
             raise NotFound("thing", "x")
@@ -62,7 +62,7 @@ class EchoService(Service):
             raise ZeroDivisionError("oops")
         return request
 
-    async def Many(self, request: AnyMessage, call: Call) -> AsyncIterator[AnyMessage]:
+    async def Many(self, request: AnyMessage, call: Call) -> AsyncIterator[AnyMessage]:  # noqa: N802
         await call.accept()
         try:
             for number in range(int(request.type_url)):
@@ -75,10 +75,10 @@ class EchoService(Service):
         finally:
             self.ended.append("Many")
 
-    async def Sum(self, requests: AsyncIterator[AnyMessage], call: Call) -> AnyMessage:
+    async def Sum(self, requests: AsyncIterator[AnyMessage], call: Call) -> AnyMessage:  # noqa: N802
         return AnyMessage(value=b"".join([request.value async for request in requests]))
 
-    async def Chat(self, requests: AsyncIterator[AnyMessage], call: Call) -> AsyncIterator[AnyMessage]:
+    async def Chat(self, requests: AsyncIterator[AnyMessage], call: Call) -> AsyncIterator[AnyMessage]:  # noqa: N802
         try:
             async for request in requests:
                 if request.value == b"bye":
@@ -87,12 +87,19 @@ class EchoService(Service):
         finally:
             self.ended.append("Chat")
 
-    async def Hang(self, request: AnyMessage, call: Call) -> AnyMessage:
+    async def Hang(self, request: AnyMessage, call: Call) -> AnyMessage:  # noqa: N802
         try:
             await asyncio.sleep(60)
         finally:
             self.ended.append("Hang")
         return request
+
+
+async def until(condition: Callable[[], object], limit: float = 5.0) -> None:
+    """Wait for something that happens on the other side of a socket."""
+    async with asyncio.timeout(limit):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
 
 
 class Watch:

@@ -11,7 +11,11 @@ def call(**metadata: str) -> Call:
 
 
 def test_the_first_value_of_a_repeated_key_wins_and_binary_ones_are_left_out() -> None:
-    pairs = [("Containerd-Namespace", "a"), ("containerd-namespace", "b"), ("x-bin", b"\0")]
+    pairs: list[tuple[str, str | bytes]] = [
+        ("Containerd-Namespace", "a"),
+        ("containerd-namespace", "b"),
+        ("x-bin", b"\0"),
+    ]
     assert first_values(pairs) == {"containerd-namespace": "a"}
 
 

@@ -17,7 +17,10 @@ KINDS = [
 def test_every_class_has_a_code_named_as_it_is(kind: type[errors.PycontainerdError]) -> None:
     code = code_of(kind("thing"))
     assert code is not None
-    special = {errors.Conflict: "FAILED_PRECONDITION", errors.NotModified: "FAILED_PRECONDITION"}
+    special: dict[type[errors.PycontainerdError], str] = {
+        errors.Conflict: "FAILED_PRECONDITION",
+        errors.NotModified: "FAILED_PRECONDITION",
+    }
     wanted = special.get(kind, "".join("_" + c if c.isupper() else c for c in kind.__name__).strip("_").upper())
     if kind is not errors.PycontainerdError:
         assert codes.name(code) == wanted

@@ -14,9 +14,13 @@ variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", defau
 @pytest.mark.asyncio
 async def test_results_errors_and_context_come_through() -> None:
     variable.set("mine")
-    assert await offload(lambda a, *, b: (a, b, variable.get()), 1, b=2) == (1, 2, "mine")
-    with pytest.raises(KeyError):
-        await offload({}.__getitem__, "x")
+
+    def work(a: int, *, b: int) -> tuple[int, int, str]:
+        return a, b, variable.get()
+
+    assert await offload(work, 1, b=2) == (1, 2, "mine")
+    with pytest.raises(ValueError, match="invalid literal"):
+        await offload(int, "x")
 
 
 @pytest.mark.asyncio

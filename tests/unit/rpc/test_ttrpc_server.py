@@ -17,7 +17,7 @@ from pycontainerd.wire.codes import RpcError
 from pycontainerd.wire.messages.google import Any as AnyMessage
 from pycontainerd.wire.messages.ttrpc import KeyValue, Request, Response
 from pycontainerd.wire.ttrpc import REMOTE_OPEN, REQUEST, FrameReader, header
-from tests.unit.rpc.echo import EchoService, Watch
+from tests.unit.rpc.echo import EchoService, Watch, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,9 +180,3 @@ async def test_stopping_lets_running_calls_end_within_the_grace(tmp_path: Path) 
         await asyncio.sleep(0.05)
         await asyncio.wait_for(server.stop(0.1), 5)
         await until(lambda: service.ended == ["Hang"])
-
-
-async def until(condition: Any, limit: float = 5.0) -> None:
-    async with asyncio.timeout(limit):
-        while not condition():
-            await asyncio.sleep(0.01)
