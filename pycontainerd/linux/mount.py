@@ -6,11 +6,12 @@ ctypes. Every failure is an OSError with errno and the path concerned.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import time
 
-from pycontainerd.linux import loop, mountinfo
+from pycontainerd.linux import idmap, loop, mountinfo
 from pycontainerd.linux.libc import encode, syscall
 from pycontainerd.linux.mountcall import MNT_DETACH, UMOUNT_NOFOLLOW, mount, mount_overlay, unmount
 from pycontainerd.linux.mountopts import (
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 _SYS_OPENAT2 = 437
 _RESOLVE_IN_ROOT_NO_MAGIC = 0x10 | 0x02
-_BUSY_RETRIES = 20
-_BUSY_PAUSE = 0.025  # seconds; a process that was just killed may hold the mount for some milliseconds
+_BUSY_RETRIES = 10
+_BUSY_PAUSE = 0.01  # seconds; a process that was just killed may hold the mount for some milliseconds
 
 
 def mount_all(mounts: Iterable[MountLike], target: str) -> None:
@@ -62,8 +63,6 @@ def mount_one(item: MountLike, target: str) -> str:
     options = parse_options(item.options)
     path = _beneath(target, item.target) if item.target.strip("/") else target
     if options.uidmap:
-        from pycontainerd.linux import idmap  # rare, and it brings a helper process along
-
         idmap.mount_idmapped(item, options, path)
     elif options.loop:
         device = loop.attach(item.source, read_only=options.read_only)
@@ -125,8 +124,6 @@ def _remount(target: str, flags: int) -> None:
 
 def _beneath(root: str, path: str) -> str:
     """The real path of ``path`` inside ``root``; symbolic links resolve as if ``root`` were `/`."""
-    import ctypes
-
     how = (ctypes.c_uint64 * 3)(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT_NO_MAGIC)
     base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -143,8 +140,8 @@ def _beneath(root: str, path: str) -> str:
 def unmount_all(target: str, flags: int = 0) -> None:
     """Take off everything that is mounted on ``target`` or below it; nothing mounted, or no such path, is fine.
 
-    A mount that stays busy for half a second is detached lazily: it disappears from the tree now and is gone for good
-    when its last user is. ``flags`` may hold MNT_FORCE or MNT_DETACH.
+    A mount that stays busy for a tenth of a second is detached lazily: it disappears from the tree now and is gone for
+    good when its last user is. ``flags`` may hold MNT_FORCE or MNT_DETACH.
     """
     seen = False
     for _ in range(_BUSY_RETRIES):
