@@ -31,7 +31,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
-"""Receives progress from any thread; must not raise and should not block for long."""
+"""Receives progress from any thread and should not block for long; raising Cancelled gives the transfer up."""
 
 
 def silent(progress: Progress) -> None:
