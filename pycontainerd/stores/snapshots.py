@@ -76,7 +76,8 @@ class Snapshots:
         self._boot = boot or _boot_id()
         self._lock = threading.Lock()
         self._busy: set[int] = set()
-        self._syncer = Syncer(f"{self.name}-sync", self._sync)
+        self._syncer = Syncer(f"{self.name}-tidy", self._tidy)
+        self._unswept = False
         self._last = self._open()
 
     # -- the Snapshotter protocol -----------------------------------------------------------------------------------
@@ -274,7 +275,8 @@ class Snapshots:
         for namespace, key, why in lost:
             _log.warning("snapshot lost", snapshotter=self.name, namespace=namespace, key=key, why=why)
         known = self._database.read(lambda connection: snapshotrows.ids(connection, self.name))
-        if self._database.read(lambda connection: snapshotrows.unsynced(connection, self.name)):
+        self._unswept = bool(there - known)
+        if self._unswept or self._database.read(lambda connection: snapshotrows.unsynced(connection, self.name)):
             self._syncer.request()
         return max(there | known, default=0)
 
@@ -411,8 +413,11 @@ class Snapshots:
         except OSError as error:
             _log.warning("snapshot directory stays for the next sweep", snapshotter=self.name, id=id, error=str(error))
 
-    def _sync(self) -> None:
-        """Make the files of committed rows durable, and note that they are."""
+    def _tidy(self) -> None:
+        """In the background: delete what a crash left, make the files of committed rows durable and note that."""
+        if self._unswept:
+            self._unswept = False
+            self.sweep()
         pending = self._database.read(lambda connection: snapshotrows.unsynced(connection, self.name))
         if pending:
             self.driver.sync()

@@ -137,3 +137,13 @@ def test_many_at_once_and_a_sweep_between_them(world: World) -> None:
         if name != "one":
             with world.mounted(world.snapshots.mounts("ns", name)) as tree:
                 assert (tree / "a").read_text() == "1"
+
+
+def test_a_restart_sweeps_by_itself(world: World) -> None:
+    world.snapshots.prepare("ns", "key")
+    world.driver.prepare("9", [], Kind.ACTIVE, {})
+
+    world.restart()
+    world.snapshots.close()  # waits for what it does in the background
+
+    assert world.directories() == {"1"}
