@@ -39,6 +39,7 @@ from pycontainerd.services.health import HealthService
 from pycontainerd.services.images import ImagesService
 from pycontainerd.services.introspection import IntrospectionService
 from pycontainerd.services.leases import LeasesService
+from pycontainerd.services.mounts import MountsService
 from pycontainerd.services.namespaces import NamespacesService
 from pycontainerd.services.reflection import reflection_services
 from pycontainerd.services.snapshots import SnapshotsService
@@ -53,6 +54,7 @@ from pycontainerd.stores.events import Exchange
 from pycontainerd.stores.images import Images
 from pycontainerd.stores.leases import Leases
 from pycontainerd.stores.lock import RootLock
+from pycontainerd.stores.mounts import Mounts
 from pycontainerd.stores.namespaces import Namespaces
 from pycontainerd.stores.schema import STEPS
 from pycontainerd.stores.snapshots import Snapshots
@@ -97,6 +99,7 @@ class Stores:
     containers: Containers
     snapshotters: Mapping[str, Snapshots]
     broken: Mapping[str, str]
+    mounts: Mounts
 
 
 async def build(config: Config, stack: AsyncExitStack) -> None:
@@ -139,6 +142,9 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     publish = exchange.publish
     isolated = config.content.sharing == "isolated"
     drivers, broken = _drivers(config)
+    snapshotters = {driver.name: Snapshots(database, driver, publish, span=sight.tracer.span) for driver in drivers}
+    for snapshots in snapshotters.values():
+        stack.callback(snapshots.close)
     return Stores(
         exchange,
         Namespaces(database, publish),
@@ -146,8 +152,9 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
         Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated),
         Images(database, publish),
         Containers(database, publish),
-        {driver.name: Snapshots(database, driver, publish, span=sight.tracer.span) for driver in drivers},
+        snapshotters,
         broken,
+        Mounts(database, f"{config.state}/io.containerd.mount-manager.v1.bolt", [config.root, config.state]),
     )
 
 
@@ -186,6 +193,7 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
         offload,
         stores.exchange.publish,
         content=stores.content,
+        mounts=stores.mounts,
         traceparent=traceparent,
         span=sight.tracer.span,
     )
@@ -217,6 +225,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         SnapshotsService(stores.snapshotters),
         DiffService(differ),
         ContainersService(stores.containers),
+        MountsService(stores.mounts),
         TasksService(tasks),
         AttachService(tasks),
         EventsService(stores.exchange, forward),

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from pycontainerd.runtime.shims import Shims
     from pycontainerd.runtime.spec import SpecView
 
+BACK_REFERENCE = "containerd.io/gc.bref.container"
+"""Label of an activation that lives as long as its container."""
 _log = structlog.get_logger("runtime")
 
 
@@ -207,8 +209,9 @@ class Preparer:
         """The mounts left for the shim, and the name of the activation ("" for none)."""
         if self._mounts is None or not rootfs:
             return rootfs, ""
+        labels = {BACK_REFERENCE: bundle.id}  # or the next collection would take the mounts away
         try:
-            return self._mounts.activate(bundle.namespace, bundle.id, rootfs).system, bundle.id
+            return self._mounts.activate(bundle.namespace, bundle.id, rootfs, labels).system, bundle.id
         except AlreadyExists:
             return self._mounts.info(bundle.namespace, bundle.id).system, bundle.id
         except Unimplemented:
