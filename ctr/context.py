@@ -33,6 +33,11 @@ class Context:
         return self.address if self.address.endswith(".ttrpc") else self.address + ".ttrpc"
 
     @property
+    def fifo_directory(self) -> str:
+        """Where FIFOs for attaching are made: beside the socket, which the shim can reach as we can."""
+        return os.path.dirname(self.address) + "/fifo"
+
+    @property
     def daemon(self) -> Daemon:
         """The daemon; nothing is connected before the first call."""
         if self._daemon is None:

@@ -1,7 +1,7 @@
 """A container's life as Docker's users know it, made of tasks, snapshots and records.
 
-A task that has ended stays until somebody looks after it (``settle``): its exit is written into the container's settings
-and the task deleted. Everything here can be repeated after it was cut off.
+A task that has ended stays until somebody looks after it (``settle``): its exit is written into the container's
+settings and the task deleted. Everything here can be repeated after it was cut off.
 """
 
 from __future__ import annotations

@@ -1,0 +1,69 @@
+"""What ``run`` and ``create`` have in common: find or pull the image, make the container."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ctr import container_flags
+from ctr.errors import Failure, UsageError
+from pycontainerd.client import images
+from pycontainerd.client.create import Created, create
+from pycontainerd.core.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ctr.context import Context
+    from ctr.flags import Values
+
+POLICIES = ("always", "missing", "never")
+
+
+def make(context: Context, values: Values, arguments: list[str]) -> Created:
+    """The container of a command line whose first argument is the image."""
+    if values.text("pull") not in POLICIES:
+        raise UsageError(f"invalid pull option: '{values.text('pull')}': must be one of {', '.join(POLICIES)}")
+    config = container_flags.config(values, arguments[0], arguments[1:])
+    host_config = container_flags.host_config(values)
+    _check_attach(values)
+    cidfile = values.text("cidfile")
+    if cidfile and os.path.lexists(cidfile):
+        raise Failure(f"container ID file found, make sure the other container isn't running or delete {cidfile}")
+    image = find_image(context, values, arguments[0])
+    created = create(context.daemon, image, values.text("name"), config, host_config)
+    if cidfile:
+        with open(cidfile, "x", encoding="ascii") as file:
+            file.write(created.container.id)
+    return created
+
+
+def _check_attach(values: Values) -> None:
+    for stream in values.items("attach"):
+        if stream.lower() not in ("stdin", "stdout", "stderr"):
+            raise UsageError(f'invalid argument "{stream}" for "-a, --attach" flag: give stdin, stdout or stderr')
+
+
+def find_image(context: Context, values: Values, text: str) -> images.Contents:
+    """The image by name or id, pulled first when the policy says so. Raises NotFound when it is not to be had."""
+    policy, platform = values.text("pull"), values.text("platform")
+    if policy != "always":
+        image = images.find(context.daemon, text)
+        if image is not None:
+            try:
+                return images.contents(context.daemon, image, platform)
+            except NotFound:
+                if policy == "never":
+                    raise
+        elif policy == "never":
+            raise NotFound(f"No such image: {text}", hint="--pull never keeps it from being pulled")
+    from ctr import pull
+
+    if policy == "missing" and not values.on("quiet"):
+        print(
+            f"Unable to find image '{images.expand(text).removeprefix('docker.io/library/')}' locally", file=sys.stderr
+        )
+    name = pull.fetch(context, text, platform=platform, quiet=values.on("quiet"), out=sys.stderr)
+    image = images.get(context.daemon, name)
+    if image is None:
+        raise NotFound(f"No such image: {text}")
+    return images.contents(context.daemon, image, platform)

@@ -1,0 +1,72 @@
+"""``pyctr pull``: have the daemon fetch and unpack an image."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ctr.flags import BOOL, STRING, Command, flag
+from ctr.progress import Display
+from pycontainerd.client import images, transfer
+from pycontainerd.core.errors import InvalidArgument, NotFound
+from pycontainerd.core.reference import normalize
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from ctr.context import Context
+    from ctr.flags import Values
+
+COMMAND = Command(
+    "pull",
+    "[OPTIONS] NAME[:TAG|@DIGEST]",
+    "Download an image from a registry",
+    (
+        flag("platform", "", STRING, "Platform to pull (os/arch[/variant])"),
+        flag("plain-http", "", BOOL, "Talk to the registry without TLS (loopback needs no flag)"),
+        flag("quiet", "q", BOOL, "Print the image's name only"),
+    ),
+    least=1,
+    most=1,
+    example="pyctr pull debian:12\npyctr pull 127.0.0.1:5000/team/app:1.2",
+)
+
+
+def run(context: Context, values: Values, arguments: list[str]) -> int:
+    """Exit code 0 when the image is here."""
+    scheme = "http" if values.on("plain-http") else ""
+    platform = values.text("platform")
+    name = fetch(context, arguments[0], platform=platform, quiet=values.on("quiet"), scheme=scheme, out=sys.stdout)
+    print(name)
+    return 0
+
+
+def fetch(
+    context: Context, text: str, *, platform: str = "", quiet: bool = False, scheme: str = "", out: TextIO
+) -> str:
+    """Pull with a display on ``out``; the full name. Raises InvalidArgument for what is no reference."""
+    reference = normalize(text)
+    name = str(reference)
+    before = images.get(context.daemon, name)
+    if not quiet and reference.tag:
+        print(f"{reference.tag}: Pulling from {images.familiar(reference.name)}", file=out)
+    display = Display(out, quiet=quiet)
+    try:
+        host_dir = os.environ.get("PYCTR_HOSTS_DIR", "")
+        transfer.pull(context.daemon, name, display.report, platform=platform, scheme=scheme, host_dir=host_dir)
+    except NotFound as error:
+        raise NotFound(
+            f"{text} cannot be pulled: {error.what}", hint="check the name, the tag and the platform"
+        ) from error
+    finally:
+        display.finish()
+    after = images.get(context.daemon, name)
+    if after is None:
+        raise InvalidArgument("image", text, "the daemon pulled it and does not have it")
+    if not quiet:
+        print(f"Digest: {images.digest_of(after)}", file=out)
+        changed = before is None or images.digest_of(before) != images.digest_of(after)
+        state = "Downloaded newer image" if changed else "Image is up to date"
+        print(f"Status: {state} for {images.familiar(name)}", file=out)
+    return name

@@ -1,0 +1,446 @@
+"""``--format`` with Go's text/template, as far as people use it with Docker.
+
+Text with actions in ``{{ }}`` (``{{-`` and ``-}}`` trim white space): fields (``.State.Status``), variables, pipelines,
+``if``/``else if``/``else``, ``range`` (with index and value, with ``else``), ``with``, ``end``, comments; the functions
+of text/template that make sense here and Docker's own (``json``, ``upper``, ``lower``, ``title``, ``split``, ``join``,
+``pad``, ``truncate``, ``println``). A template is parsed once and executed with any value made of dicts, lists and
+scalars. Every mistake is a TemplateError that names it.
+"""
+
+from __future__ import annotations
+
+from ctr.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Scope = dict[str, Any]
+
+
+class TemplateError(Failure):
+    """Raised for a template that cannot be parsed or executed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"template: {message}", "see pkg.go.dev/text/template", 64)
+
+
+MISSING = "<no value>"
+
+
+class Template:
+    """A parsed template; ``execute`` gives the text for a value."""
+
+    def __init__(self, source: str) -> None:
+        parser = _Parser(source)
+        self._nodes = parser.block(())
+
+    def execute(self, value: Any) -> str:
+        """The text for ``value``."""
+        out: list[str] = []
+        _Run(out, value).block(self._nodes, value, {"$": value})
+        return "".join(out)
+
+
+# -- parsing: a template is a list of nodes (kind, …) --
+
+
+class _Parser:
+    def __init__(self, source: str) -> None:
+        self._items = list(_split(source))
+
+    def block(self, ends: tuple[str, ...]) -> list[tuple[Any, ...]]:
+        """Nodes up to one of the keywords ``ends``, which is left for the caller."""
+        nodes: list[tuple[Any, ...]] = []
+        while self._items:
+            kind, text = self._items[0]
+            if kind == "text":
+                self._items.pop(0)
+                nodes.append(("text", text))
+                continue
+            word = text.split(None, 1)[0] if text.split() else ""
+            if word in ends:
+                return nodes
+            self._items.pop(0)
+            nodes.append(self._action(word, text))
+        if ends:
+            raise TemplateError("unexpected EOF: an {{end}} is missing")
+        return nodes
+
+    def _action(self, word: str, text: str) -> tuple[Any, ...]:
+        if word in ("if", "with", "range"):
+            return self._control(word, text[len(word) :])
+        if word in ("end", "else"):
+            raise TemplateError(f"unexpected {{{{{word}}}}}")
+        if word in ("define", "template", "block", "break", "continue"):
+            raise TemplateError(f"{{{{{word}}}}} is not offered")
+        return ("print", *_declaration(text))
+
+    def _control(self, word: str, text: str) -> tuple[Any, ...]:
+        names, pipe = _declaration(text)
+        body = self.block(("end", "else"))
+        _, closing = self._items.pop(0)
+        other: list[tuple[Any, ...]] = []
+        if closing.split()[0] == "else":
+            rest = closing.split(None, 1)[1:] or [""]
+            if rest[0].startswith(("if ", "with ")):
+                inner = rest[0].split(None, 1)[0]
+                return (word, names, pipe, body, [self._control(inner, rest[0][len(inner) :])])
+            other = self.block(("end",))
+            self._items.pop(0)
+        return (word, names, pipe, body, other)
+
+
+def _split(source: str) -> Iterable[tuple[str, str]]:
+    rest, trim = source, False
+    while True:
+        before, found, after = rest.partition("{{")
+        text = before.lstrip() if trim else before
+        if not found:
+            if text:
+                yield "text", text
+            return
+        inner, rest = _action_end(after)
+        if inner.startswith("- ") or inner == "-":
+            inner, text = inner[1:], text.rstrip()
+        trim = inner.endswith(" -")
+        inner = inner[:-1] if trim else inner
+        if text:
+            yield "text", text
+        if not inner.strip().startswith("/*"):
+            if not inner.strip():
+                raise TemplateError("missing value for command")
+            yield "action", inner.strip()
+
+
+def _action_end(text: str) -> tuple[str, str]:
+    """Split behind the ``}}`` that closes an action, not looking into strings."""
+    quote, index = "", 0
+    while index < len(text):
+        char = text[index]
+        if quote:
+            if char == "\\" and quote == '"':
+                index += 1
+            elif char == quote:
+                quote = ""
+        elif char in "\"`'":
+            quote = char
+        elif text.startswith("}}", index):
+            return text[:index], text[index + 2 :]
+        index += 1
+    raise TemplateError("unclosed action: }} is missing")
+
+
+def _declaration(text: str) -> tuple[list[str], list[list[Any]]]:
+    """``$a, $b := pipeline`` as names and pipeline."""
+    head, found, tail = text.partition(":=")
+    if found and head.strip().startswith("$"):
+        return [name.strip() for name in head.split(",")], _pipeline(_tokens(tail))
+    return [], _pipeline(_tokens(text))
+
+
+def _tokens(text: str) -> list[str]:
+    tokens: list[str] = []
+    index = 0
+    while index < len(text):
+        char = text[index]
+        if char.isspace():
+            index += 1
+            continue
+        start = index
+        if char in "()|":
+            index += 1
+        elif char in "\"`'":
+            index = _string_end(text, index)
+        else:
+            while index < len(text) and not text[index].isspace() and text[index] not in '()|"`':
+                index += 1
+            if index == start:
+                raise TemplateError(f"unexpected {char!r}")
+        tokens.append(text[start:index])
+        if char == ")" and text[index : index + 1] == ".":  # (index . 0).Field
+            start = index
+            while index < len(text) and not text[index].isspace() and text[index] not in "()|":
+                index += 1
+            tokens.append("\0" + text[start:index])
+    return tokens
+
+
+def _string_end(text: str, start: int) -> int:
+    index = start + 1
+    while index < len(text) and text[index] != text[start]:
+        index += 2 if text[index] == "\\" and text[start] != "`" else 1
+    if index >= len(text):
+        raise TemplateError("unterminated quoted string")
+    return index + 1
+
+
+def _pipeline(tokens: list[str]) -> list[list[Any]]:
+    """A list of commands, each a list of terms."""
+    commands: list[list[Any]] = [[]]
+    while tokens:
+        token = tokens.pop(0)
+        if token == "|":
+            commands.append([])
+        elif token == ")":
+            tokens.insert(0, token)
+            break
+        elif token == "(":
+            inner = _pipeline(tokens)
+            if not tokens or tokens.pop(0) != ")":
+                raise TemplateError("unclosed left parenthesis")
+            path = tokens.pop(0)[1:] if tokens and tokens[0].startswith("\0") else ""
+            commands[-1].append(("pipe", inner, path))
+        else:
+            commands[-1].append(_term(token))
+    if not all(commands):
+        raise TemplateError("missing value for command")
+    return commands
+
+
+_WORDS = {"true": True, "false": False, "nil": None}
+
+
+def _term(token: str) -> tuple[Any, ...]:
+    if token[0] == ".":
+        return ("field", token)
+    if token[0] == "$":
+        return ("variable", token)
+    if token[0] in '"`':
+        return ("value", _unquote(token))
+    if token[0] == "'":
+        return ("value", ord(_unquote('"' + token[1:-1] + '"')))
+    if token in _WORDS:
+        return ("value", _WORDS[token])
+    if token[0].isdigit() or (token[0] in "+-" and token[1:2].isdigit()):
+        try:
+            return ("value", float(token) if "." in token else int(token, 0))
+        except ValueError as error:
+            raise TemplateError(f"bad number: {token}") from error
+    if token not in FUNCTIONS:
+        raise TemplateError(f'function "{token}" not defined')
+    return ("function", token)
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "0": "\0"}
+
+
+def _unquote(token: str) -> str:
+    if token[0] == "`":
+        return token[1:-1]
+    out, parts = [], iter(token[1:-1])
+    for char in parts:
+        out.append(_ESCAPES.get(following := next(parts, ""), following) if char == "\\" else char)
+    return "".join(out)
+
+
+# -- executing --
+
+
+class _Run:
+    def __init__(self, out: list[str], root: Any) -> None:
+        self._out, self._root = out, root
+
+    def block(self, nodes: list[tuple[Any, ...]], dot: Any, scope: Scope) -> None:
+        for node in nodes:
+            getattr(self, "_" + node[0])(node, dot, scope)
+
+    def _text(self, node: tuple[Any, ...], _dot: Any, _scope: Scope) -> None:
+        self._out.append(node[1])
+
+    def _print(self, node: tuple[Any, ...], dot: Any, scope: Scope) -> None:
+        value = self.evaluate(node[2], dot, scope)
+        if node[1]:
+            scope[node[1][0]] = value
+        else:
+            self._out.append(show(value))
+
+    def _if(self, node: tuple[Any, ...], dot: Any, scope: Scope) -> None:
+        _, names, pipe, body, other = node
+        value = self.evaluate(pipe, dot, scope)
+        self.block(body if truth(value) else other, dot, self._bound(scope, names, value))
+
+    def _with(self, node: tuple[Any, ...], dot: Any, scope: Scope) -> None:
+        _, names, pipe, body, other = node
+        value = self.evaluate(pipe, dot, scope)
+        if truth(value):
+            self.block(body, value, self._bound(scope, names, value))
+        else:
+            self.block(other, dot, dict(scope))
+
+    def _range(self, node: tuple[Any, ...], dot: Any, scope: Scope) -> None:
+        _, names, pipe, body, other = node
+        items = list(_pairs(self.evaluate(pipe, dot, scope)))
+        for key, value in items:
+            inner = dict(scope)
+            if len(names) == 2:
+                inner[names[0]], inner[names[1]] = key, value
+            elif names:
+                inner[names[0]] = value
+            self.block(body, value, inner)
+        if not items:
+            self.block(other, dot, dict(scope))
+
+    @staticmethod
+    def _bound(scope: Scope, names: list[str], value: Any) -> Scope:
+        return {**scope, names[0]: value} if names else dict(scope)
+
+    def evaluate(self, pipeline: list[list[Any]], dot: Any, scope: Scope) -> Any:
+        """The value of a pipeline: each command's goes to the next as its last argument."""
+        given: list[Any] = []
+        for command in pipeline:
+            given = [self._command(command, given, dot, scope)]
+        return given[0]
+
+    def _command(self, terms: list[Any], given: list[Any], dot: Any, scope: Scope) -> Any:
+        first, rest = terms[0], terms[1:]
+        if first[0] != "function":
+            if rest or given:
+                raise TemplateError("a value cannot be called with arguments")
+            return self._value(first, dot, scope)
+        name = first[1]
+        arguments = [self._value(term, dot, scope) for term in rest] + given
+        try:
+            return FUNCTIONS[name](*arguments)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise TemplateError(f"error calling {name}: {error}") from error
+        except (IndexError, KeyError) as error:
+            raise TemplateError(f"error calling {name}: there is no {error}") from error
+
+    def _value(self, term: tuple[Any, ...], dot: Any, scope: Scope) -> Any:
+        kind = term[0]
+        if kind == "value":
+            return term[1]
+        if kind == "field":
+            return follow(dot, term[1])
+        if kind == "variable":
+            name, point, path = term[1].partition(".")
+            if name not in scope:
+                raise TemplateError(f"undefined variable {name}")
+            return follow(scope[name], point + path)
+        if kind == "pipe":
+            return follow(self.evaluate(term[1], dot, scope), term[2])
+        return self._command([term], [], dot, scope)
+
+
+def follow(value: Any, path: str) -> Any:
+    """``.A.B`` from a value; None for what a map does not have."""
+    for name in path.split(".") if path else ():
+        if not name:
+            continue
+        if isinstance(value, dict):
+            if name not in value and value.get("\0strict"):
+                raise TemplateError(f'map has no entry for key "{name}"')
+            value = value.get(name)
+        elif value is None:
+            raise TemplateError(f"nil has no field {name}")
+        else:
+            raise TemplateError(f"can't evaluate field {name} in a {_kind(value)}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "bool", int: "number", float: "number", str: "string", list: "list"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return sorted(value.items())
+    if isinstance(value, list | tuple):
+        return enumerate(value)
+    if value is None:
+        return ()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ((number, number) for number in range(value))
+    raise TemplateError(f"range can't iterate over {show(value)}")
+
+
+def truth(value: Any) -> bool:
+    """Go's: neither false, zero, nil nor empty."""
+    return bool(value)
+
+
+def show(value: Any) -> str:
+    """As Go's fmt prints it."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{show(item)}" for key, item in sorted(value.items())) + "]"
+    if isinstance(value, list | tuple):
+        return "[" + " ".join(show(item) for item in value) + "]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _json(value: Any) -> str:
+    from pycontainerd.client.jsontext import dumps
+
+    return dumps(value)
+
+
+def _index(value: Any, *keys: Any) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else value[key]
+    return value
+
+
+def _slice(value: Any, *bounds: int) -> Any:
+    return value[slice(*bounds)] if len(bounds) != 1 else value[bounds[0] :]
+
+
+def _compare(how: Callable[[Any, Any], bool]) -> Callable[..., bool]:
+    def compare(first: Any, *others: Any) -> bool:
+        return any(how(first, other) for other in others)
+
+    return compare
+
+
+def _and(*values: Any) -> Any:
+    return next((value for value in values if not truth(value)), values[-1])
+
+
+def _or(*values: Any) -> Any:
+    return next((value for value in values if truth(value)), values[-1])
+
+
+def _printf(how: str, *values: Any) -> str:
+    return how.replace("%v", "%s").replace("%q", '"%s"') % tuple(
+        show(value) if isinstance(value, bool | dict | list) or value is None else value for value in values
+    )
+
+
+def _pad(text: str, left: int, right: int) -> str:
+    return " " * left + text + " " * right if text else ""
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "and": _and,
+    "eq": _compare(lambda a, b: a == b),
+    "ge": lambda a, b: a >= b,
+    "gt": lambda a, b: a > b,
+    "html": lambda text: show(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
+    "index": _index,
+    "join": lambda values, separator: separator.join(show(value) for value in values or ()),
+    "json": _json,
+    "le": lambda a, b: a <= b,
+    "len": lambda value: len(value or ()),
+    "lower": lambda text: show(text).lower(),
+    "lt": lambda a, b: a < b,
+    "ne": lambda a, b: a != b,
+    "not": lambda value: not truth(value),
+    "or": _or,
+    "pad": _pad,
+    "print": lambda *values: "".join(show(value) for value in values),
+    "printf": _printf,
+    "println": lambda *values: " ".join(show(value) for value in values) + "\n",
+    "slice": _slice,
+    "split": lambda text, separator: text.split(separator),
+    "title": lambda text: show(text)[:1].upper() + show(text)[1:],
+    "truncate": lambda text, length: show(text)[:length],
+    "upper": lambda text: show(text).upper(),
+}
