@@ -17,6 +17,7 @@ from typing import Any
 
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.runtimes import RuntimeConfig  # noqa: TC001 - fields are read by their types at run time
+from pycontainerd.stores.collector import Schedule
 
 DEFAULT_PATH = "/etc/pycontainerd/config.toml"
 LOG_LEVELS = ("debug", "info", "warn", "error")
@@ -43,17 +44,6 @@ class SnapshotsConfig:
 
     default: str = "overlayfs"
     overlay_options: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GcConfig:
-    """Garbage collection: times in seconds, ``pause`` the largest share of time it may take."""
-
-    enabled: bool = True
-    start_delay: float = 0.1
-    schedule_delay: float = 1.0
-    pause: float = 0.02
-    mutations: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +89,7 @@ class Config:
     log: LogConfig = LogConfig()
     content: ContentConfig = ContentConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
-    gc: GcConfig = GcConfig()
+    gc: Schedule = Schedule()
     images: ImagesConfig = ImagesConfig()
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()
@@ -213,7 +203,7 @@ def _checked(config: Config, source: str) -> Config:
             raise InvalidArgument("configuration key", key, f"must be one of {wanted}, not {value!r}, in {source}")
     for key, value, low, high in (
         ("tracing.ratio", config.tracing.ratio, 0, 1),
-        ("gc.pause", config.gc.pause, 0.0001, 0.5),
+        ("gc.share", config.gc.share, 0.0001, 0.5),
         ("images.downloads", config.images.downloads, 1, 64),
         ("tracing.ring", config.tracing.ring, 0, 100000),
         ("oom_score", config.oom_score or 0, -1000, 1000),

@@ -47,6 +47,7 @@ from pycontainerd.services.streaming import StreamingService, StreamRegistry
 from pycontainerd.services.tasks import TasksService
 from pycontainerd.services.traces import TracesService
 from pycontainerd.services.version import VersionService
+from pycontainerd.stores.collector import Collector
 from pycontainerd.stores.containers import Containers
 from pycontainerd.stores.content import Content
 from pycontainerd.stores.database import Database
@@ -100,6 +101,7 @@ class Stores:
     snapshotters: Mapping[str, Snapshots]
     broken: Mapping[str, str]
     mounts: Mounts
+    collector: Collector
 
 
 async def build(config: Config, stack: AsyncExitStack) -> None:
@@ -109,6 +111,7 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     stores = _stores(config, stack, sight)
     engine = _engine(config, stack, sight, stores)
     await engine.start()
+    stores.collector.start()
     await _serve(config, stack, sight, _services(config, stack, sight, stores, engine))
     # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
     asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, engine.announce)
@@ -145,16 +148,24 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     snapshotters = {driver.name: Snapshots(database, driver, publish, span=sight.tracer.span) for driver in drivers}
     for snapshots in snapshotters.values():
         stack.callback(snapshots.close)
+    leases, images, containers = Leases(database), Images(database, publish), Containers(database, publish)
+    content = Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated)
+    mounts = Mounts(database, f"{config.state}/io.containerd.mount-manager.v1.bolt", [config.root, config.state])
+    kept = [leases, images, containers, content, *snapshotters.values(), mounts]
+    collector = Collector(database, kept, config.gc, span=sight.tracer.span)
+    stack.callback(collector.close)
+    leases.collect = images.collect = collector.collect
     return Stores(
         exchange,
         Namespaces(database, publish),
-        Leases(database),
-        Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated),
-        Images(database, publish),
-        Containers(database, publish),
+        leases,
+        content,
+        images,
+        containers,
         snapshotters,
         broken,
-        Mounts(database, f"{config.state}/io.containerd.mount-manager.v1.bolt", [config.root, config.state]),
+        mounts,
+        collector,
     )
 
 

@@ -30,8 +30,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         [snapshots]
         overlay_options = ["volatile"]
         [gc]
-        pause = 0.1
-        start_delay = 2
+        share = 0.1
+        startup = 2
         [tracing]
         endpoint = "http://c:4317"
         headers = {authorization = "x"}
@@ -42,7 +42,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     config = load(written(tmp_path, text))
     assert (config.root, config.oom_score, config.group) == ("/a", -500, 7)
     assert config.snapshots.overlay_options == ("volatile",)
-    assert (config.gc.pause, config.gc.start_delay) == (0.1, 2.0)
+    assert (config.gc.share, config.gc.startup) == (0.1, 2.0)
     assert config.tracing.headers == {"authorization": "x"}
     assert config.runtimes == {"io.containerd.runc.v2": RuntimeConfig(binary="runc", systemd_cgroup=True)}
     assert load(written(tmp_path, dump(config))) == config
@@ -75,7 +75,7 @@ def test_relative_directories_are_made_absolute(tmp_path: Path, monkeypatch: pyt
         ("group = true", ["group", "a whole number"]),
         ("log = 1", ["log", "a table"]),
         ('[log]\nlevel = "loud"', ["log.level", "debug, info, warn, error"]),
-        ("[gc]\npause = 0", ["gc.pause", "between"]),
+        ("[gc]\nshare = 0", ["gc.share", "between"]),
         ("[snapshots]\noverlay_options = 'x'", ["snapshots.overlay_options", "a list"]),
         ("[runtimes.x]\nbin = 'y'", ['runtimes."x".bin', "did you mean"]),
         ("oom_score = 5000", ["oom_score", "between -1000 and 1000"]),
