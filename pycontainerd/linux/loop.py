@@ -10,6 +10,7 @@ import os
 _LOOP_SET_FD = 0x4C00
 _LOOP_CLR_FD = 0x4C01
 _LOOP_SET_STATUS64 = 0x4C04
+_LOOP_GET_STATUS64 = 0x4C05
 _LOOP_SET_DIRECT_IO = 0x4C08
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_CTL_GET_FREE = 0x4C82
@@ -60,6 +61,14 @@ class LoopDevice:
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self.fd = fd
+
+    def keep(self) -> None:
+        """Take the autoclear flag away: the device stays until `detach`, whoever uses it. Raises OSError."""
+        status = bytearray(ctypes.sizeof(_Info64))
+        fcntl.ioctl(self.fd, _LOOP_GET_STATUS64, status)
+        info = _Info64.from_buffer(status)
+        info.flags &= ~_LO_FLAGS_AUTOCLEAR
+        fcntl.ioctl(self.fd, _LOOP_SET_STATUS64, bytes(info))
 
     def close(self) -> None:
         """Let go: an autoclear device that nobody else uses detaches now."""

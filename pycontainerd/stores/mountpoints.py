@@ -16,6 +16,7 @@ from pycontainerd.linux import loop, mountinfo, process
 from pycontainerd.linux.mount import mount_all, unmount_all
 from pycontainerd.linux.tree import remove_tree
 from pycontainerd.stores.columns import now
+from pycontainerd.wire.failpoint import hit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,14 +161,11 @@ def _attach(mount: Mount, point: str) -> ActiveMount:
     source = os.path.realpath(mount.source)
     with open(point + _LINK, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(source)
-    device = loop.attach(
-        source, read_only="ro" in mount.options, autoclear=False, direct_io="direct-io" in mount.options
-    )
+    device = loop.attach(source, read_only="ro" in mount.options, direct_io="direct-io" in mount.options)
     try:
         os.symlink(device.path, point)
-    except BaseException:
-        loop.detach(device.path)
-        raise
+        hit("mounts.loop.linked")
+        device.keep()  # only now: until it is known by its link, a crash must take the device along
     finally:
         device.close()
     return ActiveMount(mount, point, now(), {"device": device.path})

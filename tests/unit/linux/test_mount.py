@@ -200,8 +200,9 @@ def test_a_loop_mount_that_fails_leaves_no_device(tmp_path: Path, target: Path) 
 
 
 def test_a_held_loop_device_is_detached_by_hand(image: Path) -> None:
-    device = loop.attach(str(image), autoclear=False, read_only=True)
+    device = loop.attach(str(image), read_only=True)
     try:
+        device.keep()
         device.close()
         assert loop.backing_file(device.path) == str(image)
     finally:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pycontainerd.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from pycontainerd.core.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unimplemented,
+    Unknown,
+)
 from pycontainerd.core.gc import Kind, Node
 from pycontainerd.core.mounts import Activation
 from pycontainerd.core.values import Mount
@@ -21,6 +28,7 @@ from pycontainerd.stores.database import Database
 from pycontainerd.stores.leases import Leases
 from pycontainerd.stores.mounts import Mounts
 from pycontainerd.stores.schema import STEPS
+from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,3 +260,16 @@ def test_a_collection_removes_what_no_lease_holds(manager: Manager) -> None:
     assert len(list(manager.targets.iterdir())) == 1
     with pytest.raises(NotFound, match="lease"):
         manager.mounts.activate("ns", "x", tmpfs, temporary=True, lease="no such lease")
+
+
+def test_a_loop_device_never_outlives_a_failure(manager: Manager) -> None:
+    for point in ("mounts.loop.linked", "mounts.activate.mounted"):
+        failpoint.arm(point, "error:EIO")
+        try:
+            with pytest.raises(Unknown, match="Input/output error"):
+                manager.mounts.activate("ns", "box", [_image(manager)])
+        finally:
+            failpoint.disarm()
+
+        assert _attached(manager) == []
+        assert list(manager.targets.iterdir()) == []
