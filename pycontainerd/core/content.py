@@ -77,7 +77,7 @@ class Writer(Protocol):
     def digest(self) -> str:
         """The digest of the bytes so far."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Append and return the new offset. Raises ResourceExhausted on a full disk, DataLoss on a short write."""
 
     def truncate(self, size: int) -> None:

@@ -92,7 +92,8 @@ class Files:
         """Give the synced file ``data`` its blob name, durably; what has that name already is replaced."""
         target = self.blob(digest)
         directory, name = os.path.split(target)
-        temporary = os.path.join(directory, f".{name}")
+        # Two ingests may be about to become the same blob: each has a temporary name of its own.
+        temporary = os.path.join(directory, f".{name}.{os.path.basename(os.path.dirname(data))}")
         with naming(target):
             remove_file(temporary)
             try:

@@ -119,7 +119,7 @@ class Collector:
             self._thread.join()
 
     def collect(self) -> Outcome:
-        """Run a collection now and return what it removed; one under way is waited for, since it may have looked too early.
+        """Run a collection now and return what it removed; one under way does not count, it may have looked too early.
 
         Raises Unavailable after ``close``.
         """

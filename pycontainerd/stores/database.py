@@ -341,12 +341,12 @@ def split_script(script: str) -> list[str]:
     """The statements of a script; sqlite3's executescript would commit the transaction it runs in."""
     statements: list[str] = []
     pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
+    for part in script.split(";"):
+        pending += f"{part};"
+        if part.strip() and sqlite3.complete_statement(pending):
             statements.append(pending.strip())
             pending = ""
-    if pending.strip():
+    if pending.strip(" \n;"):
         statements.append(pending.strip())
     return statements
 
