@@ -46,8 +46,9 @@ class Row:
         )
 
 
-def _row(values: Sequence[object]) -> Row:
-    return Row(*values[:5], Kind(values[5]), *values[6:])  # type: ignore[arg-type]
+def _row(values: tuple[str, int, str, str, int, str, str, int, int, int, int]) -> Row:
+    snapshotter, number, namespace, key, parent, kind, labels, size, inodes, created, updated = values
+    return Row(snapshotter, number, namespace, key, parent, Kind(kind), labels, size, inodes, created, updated)
 
 
 def _info(key: str, parent: str, kind: str, labels: str, created: int, updated: int) -> SnapshotInfo:
