@@ -26,6 +26,7 @@ NULL_STDIO = {0: 0, 1: 0, 2: 0}
 """For `fds`: the shim's own descriptor 0 is /dev/null."""
 
 _MESSAGE_LIMIT = 4096
+_NOTHING: list[str] = []
 
 
 class Runtime:
@@ -41,13 +42,20 @@ class Runtime:
         self._environment = {"PATH": os.environ.get("PATH") or PATH}
 
     def call(
-        self, verb: str, arguments: list[str], *, id: str, log: str, fds: Mapping[int, int] = NULL_STDIO
+        self,
+        verb: str,
+        arguments: list[str],
+        *,
+        id: str,
+        log: str,
+        fds: Mapping[int, int] = NULL_STDIO,
+        last: list[str] = _NOTHING,
     ) -> Steps[Exit]:
-        """Run `verb` for container `id`, its messages going to the file `log`. Raises RpcError with its complaint."""
-        argv = self.command(log)
-        argv.append(verb)
-        argv += arguments
-        argv.append(id)
+        """Run `verb` for container `id`, its messages going to the file `log`. Raises RpcError with its complaint.
+
+        The command line is options, verb, `arguments`, id, `last`.
+        """
+        argv = [*self.command(log), verb, *arguments, id, *last]
         start = _size(log)
         try:
             hit(f"shim.runtime.{verb}")

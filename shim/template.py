@@ -41,7 +41,234 @@ and is the reaper of everything below it. It must not notice when the template o
 
 from __future__ import annotations
 
+import _socket
+import gc
+import os
+import select
+
+from pycontainerd.linux import fds, idmap, openat2, prctl, signals
+from pycontainerd.wire import codec
+from pycontainerd.wire.codes import RpcError
+from pycontainerd.wire.messages import (
+    attach,
+    cgroups_v1,
+    cgroups_v2,
+    events_task,
+    events_ttrpc,
+    google,
+    task_v3,
+    traces,
+    ttrpc,
+    types,
+    types_runc,
+)
+from shim.fork import fork_shim
+from shim.jsontext import dumps, loads
+from shim.log import Log
+from shim.runtime import default_binary
+from shim.stdio.jsonlines import Encoder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CONTROL = 3
+MESSAGE = 64 << 10
+_SETTLE = 1000  # milliseconds of quiet after which a burst counts as over
+_PATH_LIMIT = 107
+_MESSAGES = (
+    attach,
+    cgroups_v1,
+    cgroups_v2,
+    events_task,
+    events_ttrpc,
+    google,
+    task_v3,
+    traces,
+    ttrpc,
+    types,
+    types_runc,
+)
+
+
+class ShimRequest:
+    """One request, checked; the fields are those of the datagram."""
+
+    __slots__ = (
+        "bundle",
+        "cgroup",
+        "events",
+        "grpc_address",
+        "id",
+        "log_level",
+        "namespace",
+        "oom_score_adj",
+        "runtime",
+        "runtime_root",
+        "socket",
+    )
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        """Raises ValueError naming the field that is missing or wrong."""
+        for name in ("namespace", "id", "bundle", "socket"):
+            if not isinstance(fields.get(name), str) or not fields[name]:
+                raise ValueError(f"template request: {name} must be a string that is not empty")
+        for name in ("events", "grpc_address", "log_level", "cgroup", "runtime", "runtime_root"):
+            if not isinstance(fields.get(name) or "", str):
+                raise ValueError(f"template request: {name} must be a string")
+        score = fields.get("oom_score_adj")
+        if score is not None and (not isinstance(score, int) or not -1000 <= score <= 1000):
+            raise ValueError("template request: oom_score_adj must be a number from -1000 to 1000, or null")
+        self.namespace: str = fields["namespace"]
+        self.id: str = fields["id"]
+        self.bundle: str = fields["bundle"]
+        self.socket: str = fields["socket"].removeprefix("unix://")
+        self.events: str = fields.get("events") or ""
+        self.grpc_address: str = fields.get("grpc_address") or ""
+        self.log_level: str = fields.get("log_level") or "info"
+        self.oom_score_adj: int | None = score
+        self.cgroup: str = fields.get("cgroup") or ""
+        self.runtime: str = fields.get("runtime") or ""
+        self.runtime_root: str = fields.get("runtime_root") or ""
+
+
+class Template:
+    """Serves requests that come over sockets of one datagram a request."""
+
+    def __init__(self) -> None:
+        self._default_runtime = ""
+
+    def answer(self, data: bytes, descriptors: list[int]) -> bytes:
+        """Fork what the datagram asks for; the reply. Descriptors are closed here."""
+        seq: object = None
+        try:
+            fields = loads(data)
+            if not isinstance(fields, dict):
+                raise ValueError("template request: not a JSON object")
+            seq = fields.get("seq")
+            return dumps({"seq": seq, "pid": self._fork(ShimRequest(fields), descriptors)}).encode()
+        except (ValueError, OSError, RpcError) as error:
+            return dumps({"seq": seq, "error": str(error)}).encode()
+        finally:
+            for fd in descriptors:
+                fds.close(fd)
+
+    def _fork(self, request: ShimRequest, descriptors: list[int]) -> int:
+        if not request.runtime:
+            self._default_runtime = self._default_runtime or default_binary()
+            request.runtime = self._default_runtime
+        listener = _socket.socket(fileno=descriptors.pop(0)) if descriptors else listen(request.socket)
+        try:
+            return fork_shim(request, listener)
+        except OSError:
+            _unlink(request.socket)
+            raise
+        finally:
+            listener.close()
+
+    def serve(self, control: _socket.socket) -> None:
+        """Answer until the other end is closed."""
+        poll = select.poll()
+        poll.register(control.fileno(), select.POLLIN)
+        wait: int | None = None
+        while True:
+            if not poll.poll(wait):
+                prctl.trim_malloc()
+                wait = None
+                continue
+            try:
+                data, descriptors = fds.receive_fds(control, MESSAGE)
+            except ConnectionResetError:
+                return
+            if not data:
+                return
+            reply = self.answer(data, descriptors)
+            try:
+                control.send(reply)
+            except OSError:
+                return
+            wait = _SETTLE
+
+
+def listen(path: str) -> _socket.socket:
+    """A listening socket at `path`, mode 0600, in place of a dead leftover.
+
+    Raises OSError: EADDRINUSE when somebody answers there.
+    """
+    kind = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
+    if len(os.fsencode(path)) > _PATH_LIMIT:
+        raise OSError(36, f"socket path is longer than {_PATH_LIMIT} bytes", path)
+    made = _socket.socket(_socket.AF_UNIX, kind)
+    mask = os.umask(0o177)
+    try:
+        try:
+            made.bind(path)
+        except OSError as error:
+            if error.errno != 98 or answers(path):
+                raise OSError(error.errno, f"cannot listen: {error.strerror}", path) from None
+            _unlink(path)
+            made.bind(path)
+        made.listen(128)
+    except OSError:
+        made.close()
+        raise
+    finally:
+        os.umask(mask)
+    return made
+
+
+def answers(path: str) -> bool:
+    """Whether somebody accepts connections at this socket."""
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
+    try:
+        probe.connect(path)
+    except BlockingIOError:
+        return True  # its queue is full, so it lives
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def warm() -> None:
+    """Do once what every shim would do first, so that the pages and tables it takes are shared."""
+    classes = [
+        value
+        for module in _MESSAGES
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, codec.Message) and value is not codec.Message
+    ]
+    codec.warm(*classes)
+    Encoder("stdout").feed(b'warm "up"\n')
+    Log("error").debug(str((idmap, openat2)))
+    loads(dumps({"warm": [1, True, None, "up"]}))
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+
 
 def main() -> None:
     """Serve requests on descriptor 3 until its other end is closed."""
-    raise SystemExit("the template is not written yet")
+    prctl.frugal_malloc()
+    prctl.set_name("pycontainerd-template")
+    signals.reset()
+    signals.ignore(signals.SIGPIPE, signals.SIGXFSZ, signals.SIGINT)  # a terminal's ^C is meant for the daemon
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    fds.close_all_but((0, 1, 2, CONTROL))
+    try:
+        control = _socket.socket(fileno=CONTROL)
+    except OSError:
+        raise SystemExit("the shim template is started by the daemon, with a socket as descriptor 3") from None
+    os.set_inheritable(CONTROL, False)
+    warm()
+    Template().serve(control)

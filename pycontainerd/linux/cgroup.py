@@ -244,3 +244,13 @@ def _put(path: str, text: str) -> bool:
         return False
     finally:
         os.close(fd)
+
+
+def join_all(path: str, known: Hierarchies, pid: int = 0) -> None:
+    """Move a process (0: this one) into the group `path` of every hierarchy, making it where it is missing. OSError."""
+    places = [known.v2] if known.unified else list(known.v1.values())
+    for place in dict.fromkeys(places):
+        if place is not None:
+            folder = f"{place[0]}/{path.strip('/')}"
+            os.makedirs(folder, 0o755, exist_ok=True)
+            join(folder, pid)

@@ -120,6 +120,12 @@ def replace_file(path: str, data: bytes, mode: int = 0o600) -> None:
     os.rename(temporary, path)
 
 
+def accept(listener: _socket.socket) -> _socket.socket:
+    """The next waiting connection, close-on-exec and blocking. Raises OSError, BlockingIOError when none waits."""
+    fd, _address = listener._accept()  # type: ignore[attr-defined]
+    return _socket.socket(fileno=fd)
+
+
 def peer_uid(sock: _socket.socket) -> int:
     """The user id of the process at the other end of a connected unix socket. Raises OSError."""
     credentials = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)

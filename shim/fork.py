@@ -1,0 +1,125 @@
+"""From the template to a shim: the double fork, and everything the new process must not inherit."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from pycontainerd.linux import cgroup, fds, prctl, signals
+from shim.main import run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
+    from shim.template import ShimRequest
+
+_OK = b"+"
+
+
+def fork_shim(request: ShimRequest, listener: _socket.socket) -> int:
+    """Fork a shim that serves `listener`; return its pid once it does. Raises OSError saying what went wrong.
+
+    Two forks: the one between makes the session and is gone at once, so that the shim leads nothing, is nobody's
+    child here, and leaves no zombie with the template.
+    """
+    read, write = fds.pipe()
+    try:
+        between = os.fork()
+        if between == 0:
+            _between(request, listener, write)
+        os.close(write)
+        write = -1
+        answer = _read_all(read)
+        os.waitpid(between, 0)
+    finally:
+        fds.close(read)
+        fds.close(write)
+    if not answer.startswith(_OK):
+        raise OSError(0, answer.decode("utf-8", "replace") or "the new process ended before it was ready")
+    return int(answer[1:])
+
+
+def _between(request: ShimRequest, listener: _socket.socket, report: int) -> None:
+    """The process between; never returns."""
+    status = 1
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            _shim(request, listener, report)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _shim(request: ShimRequest, listener: _socket.socket, report: int) -> None:
+    """The shim; never returns."""
+    status = 1
+    try:
+        try:
+            become(request, (listener.fileno(), report))
+        except OSError as error:
+            os.write(report, f"{error.strerror or error}: {error.filename or ''}".encode())
+            os._exit(1)
+        os.write(report, _OK + str(os.getpid()).encode())
+        os.close(report)
+        run(request, listener)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def become(request: ShimRequest, keep: tuple[int, ...]) -> None:
+    """Drop what belongs to others: descriptors, directory, signals, OOM score, group. Raises OSError."""
+    log = _open_log(request.bundle)
+    fds.null_stdio()
+    if log >= 0:
+        os.dup2(log, 2)
+    fds.close_all_but((0, 1, 2, *keep))
+    signals.reset()
+    signals.ignore(signals.SIGPIPE, signals.SIGXFSZ)
+    os.chdir("/")
+    os.umask(0o022)
+    prctl.set_subreaper()
+    prctl.set_name("pycontainerd-shim")
+    if request.oom_score_adj is not None:
+        prctl.set_oom_score(request.oom_score_adj)
+    if request.cgroup:
+        cgroup.join(request.cgroup)
+    forbid_imports()
+    gc.enable()  # what came from the template is frozen: only this shim's own objects are ever looked at
+
+
+def _open_log(bundle: str) -> int:
+    """The daemon's log FIFO, for writing; opened both ways, so that a daemon that is away neither blocks nor kills."""
+    try:
+        return os.open(f"{bundle}/log", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return -1
+
+
+class ImportForbidden(ImportError):
+    """Raised by an import in a shim: it would read files of an installation that may be gone by then."""
+
+
+class _Refuse:
+    """A finder that finds nothing and says why."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        raise ImportForbidden(f"a shim imports nothing after the fork, and {name} is not loaded")
+
+
+def forbid_imports() -> None:
+    """Make every import of a module that is not loaded fail loudly."""
+    sys.meta_path[:] = [_Refuse]
+    sys.path.clear()
+    sys.path_hooks.clear()
+
+
+def _read_all(fd: int) -> bytes:
+    data = b""
+    while chunk := os.read(fd, 4096):
+        data += chunk
+    return data

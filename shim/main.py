@@ -1,0 +1,115 @@
+"""A shim, put together and run: what the fork calls once the process is what it should be."""
+
+from __future__ import annotations
+
+import gc
+import os
+
+from pycontainerd.linux import prctl
+from pycontainerd.wire.failpoint import hit
+from shim.children import Children
+from shim.context import Defaults, Shim
+from shim.events import Publisher
+from shim.log import Log
+from shim.loop import Loop
+from shim.server import Server
+from shim.service import Service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _socket
+
+    from shim.template import ShimRequest
+
+FLUSH = 5.0
+"""Seconds that the last events may take to reach the daemon."""
+LONELY = 60.0
+"""A shim without a container and without a peer ends after about so many seconds."""
+TIDY = 30.0
+"""Free memory is given back to the kernel so often, when something has happened."""
+
+
+def run(request: ShimRequest, listener: _socket.socket) -> None:
+    """Serve until Shutdown."""
+    log = Log(request.log_level, f" id={request.id} namespace={request.namespace}")
+    loop = Loop(log)
+    children = Children(loop, log)
+    events = Publisher(loop, log, request.events, request.namespace)
+    defaults = Defaults(request.runtime, request.runtime_root)
+    shim = Shim(request.namespace, loop, children, events, log, defaults)
+    server = Server(loop, Service(shim), listener, log)
+    life = Life(shim, server, request.socket)
+    shim.shutdown = life.shutdown
+    children.on_terminate = life.terminate
+    loop.later(LONELY, life.check)
+    loop.later(1.0, life.tidy)
+    hit("shim.ready")
+    loop.run()
+
+
+class Life:
+    """When a shim ends, and what it does between."""
+
+    def __init__(self, shim: Shim, server: Server, socket: str) -> None:
+        self._shim = shim
+        self._server = server
+        self._socket = socket
+        self._inode = _inode(socket)
+        self._served = 0
+        self._ending = False
+
+    def shutdown(self) -> None:
+        """Deliver what is to be delivered, then end. A container that came in between stops it."""
+        if self._ending or self._shim.containers or self._shim.creating:
+            return
+        self._ending = True
+        self._server.stop_listening()
+        self.unlink()
+        self._shim.loop.later(FLUSH, self._shim.loop.stop)
+        self._shim.events.flushed().then(self._leave)
+
+    def _leave(self) -> None:
+        if self._server.busy:
+            self._shim.loop.later(0.01, self._leave)
+        else:
+            self._shim.loop.stop()
+
+    def terminate(self) -> None:
+        """SIGTERM: end if there is nothing to look after."""
+        if self._shim.containers or self._shim.creating:
+            self._shim.journal.info("asked to terminate, but containers are running")
+        else:
+            self.shutdown()
+
+    def check(self) -> None:
+        """A shim that nobody talks to and that holds nothing was forgotten: a daemon died between fork and create."""
+        shim = self._shim
+        if not shim.containers and not shim.creating and not self._server.connections:
+            shim.journal.info("no container and no peer: ending")
+            self.shutdown()
+            return
+        shim.loop.later(LONELY, self.check)
+
+    def tidy(self) -> None:
+        """Give memory back after work."""
+        if self._server.served != self._served or self._shim.children.spawned:
+            self._served = self._server.served
+            self._shim.children.spawned = 0
+            gc.collect()
+            prctl.trim_malloc()
+        self._shim.loop.later(TIDY, self.tidy)
+
+    def unlink(self) -> None:
+        """Remove the socket's name if it is still ours."""
+        if self._inode and _inode(self._socket) == self._inode:
+            try:
+                os.unlink(self._socket)
+            except OSError:
+                pass
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0

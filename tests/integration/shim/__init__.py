@@ -1,0 +1,1 @@
+"""A real shim, forked by a real template, driving a real runtime."""
