@@ -75,6 +75,7 @@ class Host:
         self.containers = Containers()
         self.events: list[Envelope] = []
         self.engine: Engine | None = None
+        self._news = asyncio.Event()
         self._extra = settings
         self._server: TtrpcServer | None = None
         self._namespace = f"rt{os.getpid()}"
@@ -95,14 +96,20 @@ class Host:
             self.state, self.root, f"{self.base}/sock", self.ttrpc, daemon_binary="/bin/false", **self._extra
         )
         exchange = Exchange()
-        exchange.subscribe((), self.events.append)
+        loop = asyncio.get_running_loop()
+
+        def heard(envelope: Envelope) -> None:
+            self.events.append(envelope)
+            loop.call_soon_threadsafe(self._news.set)
+
+        exchange.subscribe((), heard)
         self.engine = Engine(settings, self.containers, asyncio.to_thread, exchange.publish)
         recovered = await self.engine.start()
         tasks = self.engine.tasks
         service = ShimEventsService(lambda envelope: tasks.relay(envelope, exchange.forward))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.ttrpc)
-        self._server = TtrpcServer(methods([service]), Dispatcher(_Quiet()))  # type: ignore[arg-type]
+        self._server = TtrpcServer(methods([service]), Dispatcher(_Quiet()))
         await self._server.start(self.ttrpc)
         if announce:
             self.engine.announce()
@@ -140,7 +147,8 @@ class Host:
         """Wait for an event."""
         async with asyncio.timeout(15):
             while self.topics(id).count(topic) < count:
-                await asyncio.sleep(0.01)
+                self._news.clear()
+                await self._news.wait()
 
     async def clean(self) -> None:
         """End everything, whatever the test has done, and check that nothing is left."""
@@ -186,14 +194,18 @@ class Host:
             for base in (f"{self.state}/{task_dir}/{self.namespace}", f"{self.root}/{task_dir}/{self.namespace}")
             for path in (os.listdir(base) if os.path.isdir(base) else ())
         ]
-        paths += [f"socket {name}" for name in (os.listdir(f"{self.state}/s") if os.path.isdir(f"{self.state}/s") else ())]
+        paths += [
+            f"socket {name}" for name in (os.listdir(f"{self.state}/s") if os.path.isdir(f"{self.state}/s") else ())
+        ]
         paths += [f"mount {point}" for point in mountinfo.below(self.base)]
         paths += [f"process {pid}" for pid in self.processes()]
         for controller in os.listdir("/sys/fs/cgroup"):
             group = f"/sys/fs/cgroup/{controller}/{self.namespace}"
-            paths += [f"cgroup {group}/{name}" for name in os.listdir(group) if os.path.isdir(f"{group}/{name}")] if (
-                os.path.isdir(group)
-            ) else []
+            paths += (
+                [f"cgroup {group}/{name}" for name in os.listdir(group) if os.path.isdir(f"{group}/{name}")]
+                if (os.path.isdir(group))
+                else []
+            )
         return paths
 
 
@@ -228,7 +240,7 @@ def make_spec(rootfs: str, cgroup: str, args: Sequence[str]) -> dict[str, Any]:
             "args": list(args),
             "env": ["PATH=/bin"],
             "user": {"uid": 0, "gid": 0},
-            "capabilities": {key: capabilities for key in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
         },
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
