@@ -100,8 +100,10 @@ def dockerd(containerd_address: str) -> Iterator[str]:
     """Debian's dockerd on the given containerd, without networks; yields DOCKER_HOST."""
     with scratch("docker") as path:
         host = f"unix://{path}/d.sock"
+        config = path / "daemon.json"
+        config.write_text("{}")
         argv = ["/usr/sbin/dockerd", "-H", host, "--containerd", containerd_address, "--data-root", str(path / "data")]
-        argv += ["--exec-root", str(path / "exec"), "--pidfile", str(path / "pid"), "--config-file", "/dev/null"]
+        argv += ["--exec-root", str(path / "exec"), "--pidfile", str(path / "pid"), "--config-file", str(config)]
         argv += ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "overlay2"]
         docker = ["/usr/bin/docker", "-H", host]
         with running("dockerd", argv, path / "log", lambda: succeeds(*docker, "version")):

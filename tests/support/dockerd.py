@@ -40,7 +40,9 @@ def running_dockerd(directory: Path, containerd_address: str) -> Iterator[Docker
     """Start dockerd without networks of its own; yield its client; stop it and unmount what it left."""
     host = f"unix://{directory}/docker.sock"
     argv = [DOCKERD, "-H", host, "--containerd", containerd_address, "--data-root", str(directory / "data")]
-    argv += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--config-file", "/dev/null"]
+    config = directory / "daemon.json"
+    config.write_text("{}")
+    argv += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--config-file", str(config)]
     argv += ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "overlay2"]
     docker = Docker(host)
     with (directory / "dockerd.log").open("wb") as log:
