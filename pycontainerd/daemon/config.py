@@ -89,7 +89,7 @@ class Config:
     log: LogConfig = LogConfig()
     content: ContentConfig = ContentConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
-    gc: Schedule = Schedule()
+    gc: Schedule = field(default_factory=Schedule)
     images: ImagesConfig = ImagesConfig()
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()

@@ -23,7 +23,7 @@ from pycontainerd.images.workers import Workers
 from pycontainerd.rpc.dispatch import Dispatcher
 from pycontainerd.rpc.grpc_server import GrpcServer
 from pycontainerd.rpc.metrics import Registry
-from pycontainerd.rpc.observe import CallObserver
+from pycontainerd.rpc.observe import CallObserver, timed_spans
 from pycontainerd.rpc.offload import offload
 from pycontainerd.rpc.service import methods
 from pycontainerd.rpc.tracing import Tracer, TraceRing, traceparent
@@ -68,8 +68,10 @@ if TYPE_CHECKING:
 
     from pycontainerd.core.events import Envelope
     from pycontainerd.core.snapshots import SnapshotDriver
+    from pycontainerd.core.spans import Span
     from pycontainerd.daemon.config import Config
     from pycontainerd.rpc.service import Service
+    from pycontainerd.stores.collector import Store
 
 log = structlog.get_logger(__name__)
 
@@ -81,11 +83,12 @@ GRACE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What looks at the daemon at work."""
+    """What looks at the daemon at work; ``span`` is what engines are given."""
 
     metrics: Registry
     ring: TraceRing
     tracer: Tracer
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +134,14 @@ def _sight(config: Config, stack: AsyncExitStack) -> Sight:
     monitoring.register_process(metrics)
     stack.callback(asyncio.create_task(monitoring.watch_lag(metrics)).cancel)
     ring = TraceRing(config.tracing.ring)
-    if not telemetry.wanted(config.tracing, os.environ):
-        return Sight(metrics, ring, Tracer([ring.add]))
-    exporter = telemetry.OtlpExporter(config.tracing)
-    stack.callback(exporter.close)
-    return Sight(metrics, ring, Tracer([ring.add, exporter], config.tracing.ratio))
+    tracer = Tracer([ring.add])
+    if telemetry.wanted(config.tracing, os.environ):
+        exporter = telemetry.OtlpExporter(config.tracing)
+        stack.callback(exporter.close)
+        tracer = Tracer([ring.add, exporter], config.tracing.ratio)
+    # Timing every engine step costs little, but is of use only where somebody can look at it.
+    span = timed_spans(tracer.span, metrics) if config.metrics.address else tracer.span
+    return Sight(metrics, ring, tracer, span)
 
 
 def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
@@ -145,14 +151,14 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     publish = exchange.publish
     isolated = config.content.sharing == "isolated"
     drivers, broken = _drivers(config)
-    snapshotters = {driver.name: Snapshots(database, driver, publish, span=sight.tracer.span) for driver in drivers}
+    snapshotters = {driver.name: Snapshots(database, driver, publish, span=sight.span) for driver in drivers}
     for snapshots in snapshotters.values():
         stack.callback(snapshots.close)
     leases, images, containers = Leases(database), Images(database, publish), Containers(database, publish)
     content = Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated)
     mounts = Mounts(database, f"{config.state}/io.containerd.mount-manager.v1.bolt", [config.root, config.state])
-    kept = [leases, images, containers, content, *snapshotters.values(), mounts]
-    collector = Collector(database, kept, config.gc, span=sight.tracer.span)
+    kept: list[Store] = [leases, images, containers, content, *snapshotters.values(), mounts]
+    collector = Collector(database, kept, config.gc, span=sight.span)
     stack.callback(collector.close)
     leases.collect = images.collect = collector.collect
     return Stores(
@@ -206,7 +212,7 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
         content=stores.content,
         mounts=stores.mounts,
         traceparent=traceparent,
-        span=sight.tracer.span,
+        span=sight.span,
     )
     stack.callback(engine.close)
     sight.metrics.gauge("pycontainerd_tasks", "Tasks known.", lambda: len(engine.tasks.table))
@@ -219,7 +225,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
     streams = StreamRegistry()
     workers = Workers(f"{config.state}/unpack")
     stack.callback(workers.close)
-    differ = WalkingDiffer(stores.content, workers, span=sight.tracer.span)
+    differ = WalkingDiffer(stores.content, workers, span=sight.span)
 
     def forward(envelope: Envelope) -> None:
         tasks.relay(envelope, stores.exchange.forward)
