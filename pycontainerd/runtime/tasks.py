@@ -173,10 +173,11 @@ class Tasks:
         try:
             request = task_pb2.DeleteRequest(id=bundle.id)
             await shim.call("Delete", request, task_pb2.DeleteResponse, limit=_UNDO_LIMIT)
-        except ShimGone:
-            await self.offload(lay_out, self.foreign, bundle, shim.binary)
         except PycontainerdError as error:
             _log.debug("undoing a create", namespace=bundle.namespace, container=bundle.id, error=str(error))
+            if isinstance(error, ShimGone) or not prepared.choice.builtin:
+                # Shims of the runc family forget a container that they failed to set up, and leave it to `delete`.
+                await self.offload(lay_out, self.foreign, bundle, shim.binary)
         await self.shims.release(shim, bundle.id, sandboxed=prepared.sandboxed)
 
     async def start(self, namespace: str, id: str, exec_id: str = "") -> int:

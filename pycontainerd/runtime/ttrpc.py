@@ -50,11 +50,8 @@ def status_error(code: int, message: str) -> errors.PycontainerdError:
         for special in (errors.Conflict, errors.NotModified):
             if message.endswith(special.text):
                 kind = special
-    suffix = f": {kind.text}"
-    if kind.text and message.endswith(suffix):
-        message = message[: -len(suffix)]
-    elif kind.text and message == kind.text:
-        message = "request"
+    if kind.text:
+        message = message.removesuffix(kind.text).removesuffix("context ").removesuffix(": ") or "request"
     return kind(message)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -35,6 +36,7 @@ DEBIAN_SHIM = "/usr/bin/containerd-shim-runc-v2"
 SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 _BUSYBOX = "/bin/busybox"
+_serial = itertools.count()
 
 
 class Containers:
@@ -78,7 +80,7 @@ class Host:
         self._news = asyncio.Event()
         self._extra = settings
         self._server: TtrpcServer | None = None
-        self._namespace = f"rt{os.getpid()}"
+        self._namespace = f"rt{os.getpid()}x{next(_serial)}"
         self.rootfs = f"{self.base}/image"
         _make_rootfs(self.rootfs)
 
@@ -149,6 +151,16 @@ class Host:
             while self.topics(id).count(topic) < count:
                 self._news.clear()
                 await self._news.wait()
+
+    async def settled(self) -> None:
+        """Wait for what the task manager still does in the background, and for shims to be gone."""
+        assert self.engine is not None
+        while work := {task for task in self.tasks._background if not task.done()}:
+            await asyncio.wait(work)
+        for shim in list(self.engine.shims._live.values()):
+            if not shim.holds:
+                await shim.gone.wait()
+        await asyncio.sleep(0.05)
 
     async def clean(self) -> None:
         """End everything, whatever the test has done, and check that nothing is left."""
