@@ -10,10 +10,11 @@ scalars. Every mistake is a TemplateError that names it.
 from __future__ import annotations
 
 from ctr.errors import Failure
+from ctr.template_functions import FUNCTIONS, show, truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any
 
     Scope = dict[str, Any]
@@ -24,9 +25,6 @@ class TemplateError(Failure):
 
     def __init__(self, message: str) -> None:
         super().__init__(f"template: {message}", "see pkg.go.dev/text/template", 64)
-
-
-MISSING = "<no value>"
 
 
 class Template:
@@ -229,10 +227,12 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "0"
 def _unquote(token: str) -> str:
     if token[0] == "`":
         return token[1:-1]
-    out, parts = [], iter(token[1:-1])
-    for char in parts:
-        out.append(_ESCAPES.get(following := next(parts, ""), following) if char == "\\" else char)
-    return "".join(out)
+    parts = iter(token[1:-1])
+    return "".join(_escaped(next(parts, "")) if char == "\\" else char for char in parts)
+
+
+def _escaped(char: str) -> str:
+    return _ESCAPES.get(char, char)
 
 
 # -- executing --
@@ -355,92 +355,3 @@ def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(value, int) and not isinstance(value, bool):
         return ((number, number) for number in range(value))
     raise TemplateError(f"range can't iterate over {show(value)}")
-
-
-def truth(value: Any) -> bool:
-    """Go's: neither false, zero, nil nor empty."""
-    return bool(value)
-
-
-def show(value: Any) -> str:
-    """As Go's fmt prints it."""
-    if value is None:
-        return MISSING
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{show(item)}" for key, item in sorted(value.items())) + "]"
-    if isinstance(value, list | tuple):
-        return "[" + " ".join(show(item) for item in value) + "]"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _json(value: Any) -> str:
-    from pycontainerd.client.jsontext import dumps
-
-    return dumps(value)
-
-
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else value[key]
-    return value
-
-
-def _slice(value: Any, *bounds: int) -> Any:
-    return value[slice(*bounds)] if len(bounds) != 1 else value[bounds[0] :]
-
-
-def _compare(how: Callable[[Any, Any], bool]) -> Callable[..., bool]:
-    def compare(first: Any, *others: Any) -> bool:
-        return any(how(first, other) for other in others)
-
-    return compare
-
-
-def _and(*values: Any) -> Any:
-    return next((value for value in values if not truth(value)), values[-1])
-
-
-def _or(*values: Any) -> Any:
-    return next((value for value in values if truth(value)), values[-1])
-
-
-def _printf(how: str, *values: Any) -> str:
-    return how.replace("%v", "%s").replace("%q", '"%s"') % tuple(
-        show(value) if isinstance(value, bool | dict | list) or value is None else value for value in values
-    )
-
-
-def _pad(text: str, left: int, right: int) -> str:
-    return " " * left + text + " " * right if text else ""
-
-
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "and": _and,
-    "eq": _compare(lambda a, b: a == b),
-    "ge": lambda a, b: a >= b,
-    "gt": lambda a, b: a > b,
-    "html": lambda text: show(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
-    "index": _index,
-    "join": lambda values, separator: separator.join(show(value) for value in values or ()),
-    "json": _json,
-    "le": lambda a, b: a <= b,
-    "len": lambda value: len(value or ()),
-    "lower": lambda text: show(text).lower(),
-    "lt": lambda a, b: a < b,
-    "ne": lambda a, b: a != b,
-    "not": lambda value: not truth(value),
-    "or": _or,
-    "pad": _pad,
-    "print": lambda *values: "".join(show(value) for value in values),
-    "printf": _printf,
-    "println": lambda *values: " ".join(show(value) for value in values) + "\n",
-    "slice": _slice,
-    "split": lambda text, separator: text.split(separator),
-    "title": lambda text: show(text)[:1].upper() + show(text)[1:],
-    "truncate": lambda text, length: show(text)[:length],
-    "upper": lambda text: show(text).upper(),
-}

@@ -1,0 +1,36 @@
+"""``pyctr restart``: stop and start again."""
+
+from __future__ import annotations
+
+from ctr import start
+from ctr.each import each
+from ctr.flags import Command
+from ctr.stop import FLAGS, stop
+from pycontainerd.client import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ctr.context import Context
+    from ctr.flags import Values
+
+COMMAND = Command(
+    "restart",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Restart one or more containers",
+    FLAGS,
+    least=1,
+    example="pyctr restart web",
+)
+
+
+def run(context: Context, values: Values, arguments: list[str]) -> int:
+    """Exit code 0 when all run again."""
+
+    def again(name: str) -> None:
+        container = containers.find(context.daemon, name)
+        container.host_config["AutoRemove"], keep = False, container.host_config.get("AutoRemove", False)
+        stop(context, values, container)
+        container.host_config["AutoRemove"] = keep
+        start.begin(context, container.id)
+
+    return each(arguments, again)
