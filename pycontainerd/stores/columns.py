@@ -12,6 +12,7 @@ from pycontainerd.core.values import EPOCH, AnyValue
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_GC = "containerd.io/gc."
 _MICROSECOND = timedelta(microseconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -40,6 +41,11 @@ def from_text(text: str) -> dict[str, str]:
     """A stored label or annotation map."""
     result: dict[str, str] = json.loads(text) if text != "{}" else {}
     return result
+
+
+def labels_for_gc(text: str) -> dict[str, str]:
+    """The stored labels if any of them matters to a collection, else nothing: most objects have none that do."""
+    return from_text(text) if _GC in text else {}
 
 
 def any_of(type_url: str | None, value: bytes | None) -> AnyValue | None:

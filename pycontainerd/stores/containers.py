@@ -10,13 +10,14 @@ from pycontainerd.core.errors import AlreadyExists, InvalidArgument, NotFound
 from pycontainerd.core.events import discard
 from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.gc import Item, Kind, Node, snapshot_node
-from pycontainerd.stores import leases, namespaces
+from pycontainerd.stores import namespaces
 from pycontainerd.stores.columns import (
     any_of,
     anys_from_text,
     anys_to_text,
     from_micros,
     from_text,
+    labels_for_gc,
     now,
     to_micros,
     to_text,
@@ -58,7 +59,7 @@ class Containers:
         return [container for container in (_container(row) for row in rows) if matches(adaptor(container))]
 
     def create(self, namespace: str, container: Container, *, lease: str = "") -> Container:
-        """Raises AlreadyExists, InvalidArgument, NotFound (lease)."""
+        """Raises AlreadyExists, InvalidArgument. A container is a root, so a lease has nothing to hold here."""
         at = now()
         container = replace(validated(container), created_at=at, updated_at=at)
         options = container.runtime_options
@@ -72,7 +73,6 @@ class Containers:
         )
 
         def change(connection: Connection) -> None:
-            leases.require(connection, namespace, lease)
             namespaces.ensure(connection, namespace)
             if _find(connection, namespace, container.id) is not None:
                 raise AlreadyExists("container", container.id)
@@ -120,7 +120,7 @@ class Containers:
         query = "SELECT namespace, id, labels, snapshotter, snapshot_key FROM containers"
         for namespace, key, labels, snapshotter, snapshot in connection.execute(query):
             references = [snapshot_node(namespace, snapshotter, snapshot)] if snapshotter else []
-            yield Item(Node(Kind.CONTAINER, namespace, key), from_text(labels), references, root=True)
+            yield Item(Node(Kind.CONTAINER, namespace, key), labels_for_gc(labels), references, root=True)
 
     def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Nothing: a container is never garbage."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pycontainerd.core.content import ContentInfo
 from pycontainerd.core.gc import Item, Kind, Node
 from pycontainerd.stores import leases, namespaces
-from pycontainerd.stores.columns import from_micros, from_text, to_micros, to_text
+from pycontainerd.stores.columns import from_micros, from_text, labels_for_gc, to_micros, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -143,7 +143,7 @@ def ingests(connection: Connection, namespace: str = "") -> list[tuple[str, str,
 def items(connection: Connection, busy: Iterable[tuple[str, str]]) -> Iterator[Item]:
     """Every blob and ingest; ``busy`` are the (namespace, ref) pairs being written, which are roots."""
     for namespace, digest, labels in connection.execute("SELECT namespace, digest, labels FROM content"):
-        yield Item(Node(Kind.CONTENT, namespace, digest), from_text(labels))
+        yield Item(Node(Kind.CONTENT, namespace, digest), labels_for_gc(labels))
     writing = set(busy)
     query = "SELECT namespace, ref, expected, started_at FROM ingests"
     for namespace, ref, expected, started in connection.execute(query):

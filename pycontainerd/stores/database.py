@@ -38,6 +38,8 @@ _log = structlog.get_logger(__name__)
 
 MAX_GROUP = 128
 """Most requests that share one transaction: bounds what is repeated when a group fails."""
+LOG_LIMIT = 32 << 20
+"""Bytes that the write-ahead log keeps on the disk after an unusually large transaction."""
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for a lock that only a foreign process (a backup, an inspection) can hold."""
 
@@ -102,7 +104,10 @@ class Database:
             self._queue.put(request)
         request.done.wait()
         if request.error is not None:
-            raise request.error
+            try:
+                raise request.error
+            finally:
+                del request  # the error's traceback leads here: without this each failed write leaves a cycle
         result: T = request.result
         return result
 
@@ -172,8 +177,11 @@ class Database:
         os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         connection = None
         try:
+            # Specs hold secrets; the log and the index get the mode of the file.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = self._connect()
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA journal_size_limit={LOG_LIMIT}")
             connection.execute("PRAGMA synchronous=FULL")
             self._synchronous = "FULL"
             check_integrity(connection, self.path)

@@ -12,7 +12,7 @@ from pycontainerd.core.gc import Item, Kind, Node
 from pycontainerd.core.images import Image, adaptor, updated, validated
 from pycontainerd.core.values import Descriptor
 from pycontainerd.stores import leases, namespaces
-from pycontainerd.stores.columns import from_micros, from_text, now, to_micros, to_text
+from pycontainerd.stores.columns import from_micros, from_text, labels_for_gc, now, to_micros, to_text
 from pycontainerd.wire.messages.events_image import ImageCreate, ImageDelete, ImageUpdate
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Images:
         """Every image with its target."""
         for namespace, name, digest, labels in connection.execute("SELECT namespace, name, digest, labels FROM images"):
             target = Node(Kind.CONTENT, namespace, digest)
-            yield Item(Node(Kind.IMAGE, namespace, name), from_text(labels), [target])
+            yield Item(Node(Kind.IMAGE, namespace, name), labels_for_gc(labels), [target])
 
     def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete expired images."""

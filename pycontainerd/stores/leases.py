@@ -11,13 +11,15 @@ from pycontainerd.core.gc import Item, Kind, Node
 from pycontainerd.core.identifiers import stored_labels
 from pycontainerd.core.leases import Lease, LeaseResource, adaptor, validate_resource
 from pycontainerd.stores import namespaces
-from pycontainerd.stores.columns import from_micros, from_text, now, to_micros, to_text
+from pycontainerd.stores.columns import from_micros, from_text, labels_for_gc, now, to_micros, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
     from pycontainerd.stores.database import Database
+
+_KINDS = frozenset(Kind)
 
 
 def require(connection: Connection, namespace: str, lease: str) -> None:
@@ -140,9 +142,11 @@ class Leases:
         held: dict[tuple[str, str], list[Node]] = {}
         query = "SELECT namespace, lease, type, id FROM lease_resources"
         for namespace, lease, kind, key in connection.execute(query):
-            held.setdefault((namespace, lease), []).append(resource_node(namespace, kind, key))
+            node = resource_node(namespace, kind, key)
+            if node is not None:
+                held.setdefault((namespace, lease), []).append(node)
         for namespace, lease, labels in connection.execute("SELECT namespace, id, labels FROM leases"):
-            yield Item(Node(Kind.LEASE, namespace, lease), from_text(labels), held.get((namespace, lease), ()))
+            yield Item(Node(Kind.LEASE, namespace, lease), labels_for_gc(labels), held.get((namespace, lease), ()))
 
     def remove_collected(self, connection: Connection, nodes: Sequence[Node]) -> None:
         """Delete expired leases, in the transaction of the collector."""
@@ -154,10 +158,10 @@ class Leases:
         """Nothing: a lease is rows and no more."""
 
 
-def resource_node(namespace: str, type: str, id: str) -> Node:
-    """The node of a leased resource; ``snapshots/<snapshotter>`` puts the snapshotter into the key."""
+def resource_node(namespace: str, type: str, id: str) -> Node | None:
+    """The node of a leased resource, None for an unknown type; ``snapshots/<snapshotter>`` names it in the key."""
     kind, _, rest = type.partition("/")
-    return Node(Kind(kind), namespace, f"{rest}/{id}" if rest else id)
+    return None if kind not in _KINDS else Node(Kind(kind), namespace, f"{rest}/{id}" if rest else id)
 
 
 def require_named(connection: Connection, namespace: str, id: str) -> None:

@@ -78,8 +78,6 @@ def test_absent_values_stay_absent(database: Database) -> None:
 
 def test_refusals(database: Database) -> None:
     store = Containers(database)
-    with pytest.raises(NotFound, match="lease"):
-        store.create("n", CONTAINER, lease="none")
     with pytest.raises(InvalidArgument):
         store.update("n", replace(CONTAINER, id=""))
     with pytest.raises(InvalidArgument):
