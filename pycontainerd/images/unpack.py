@@ -90,15 +90,20 @@ class Unpacker:
         self._locks: dict[tuple[str, str, str], list[threading.Lock]] = {}
         self._guard = threading.Lock()
 
+    def require(self, name: str) -> Snapshotter:
+        """The snapshotter of that name. Raises NotFound."""
+        found = self._snapshotters.get(name)
+        if found is None:
+            raise NotFound("snapshotter", name, f"there is {', '.join(sorted(self._snapshotters)) or 'none'}")
+        return found
+
     def unpack(self, context: UnpackContext, layers: Sequence[Layer], config: str) -> str:
         """Bring the chain of ``layers`` (see ``plan_layers``) into being and let the config blob keep it.
 
         Returns the last chain id, empty for an image without layers. Raises NotFound (snapshotter, blob),
         InvalidArgument (a layer is broken or not what the config says), ResourceExhausted.
         """
-        snapshots = self._snapshotters.get(context.snapshotter)
-        if snapshots is None:
-            raise NotFound("snapshotter", context.snapshotter, "see the plugins for those that work here")
+        snapshots = self.require(context.snapshotter)
         if not layers:
             return ""
         with self._span("unpack", snapshotter=context.snapshotter), self._alone(context, layers[-1].chain):
@@ -157,7 +162,7 @@ class Unpacker:
                     taken += 1
                     if extracted is not None:
                         self._commit(context, snapshots, layer, extracted, layer.parent, detached=True)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the first failure is raised, whoever had it
                 stopped.set()
                 pool.shutdown(cancel_futures=True)
                 self._discard(context, snapshots, jobs[taken:])
