@@ -54,7 +54,7 @@ from pycontainerd.stores.database import Database
 from pycontainerd.stores.events import Exchange
 from pycontainerd.stores.images import Images
 from pycontainerd.stores.leases import Leases
-from pycontainerd.stores.lock import RootLock
+from pycontainerd.stores.lock import RootLock, refuse_orphans
 from pycontainerd.stores.mounts import Mounts
 from pycontainerd.stores.namespaces import Namespaces
 from pycontainerd.stores.schema import STEPS
@@ -145,7 +145,9 @@ def _sight(config: Config, stack: AsyncExitStack) -> Sight:
 
 
 def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
-    database = Database(f"{config.root}/metadata.db", STEPS)
+    path = f"{config.root}/metadata.db"
+    refuse_orphans(config.root, path)
+    database = Database(path, STEPS)
     stack.callback(database.close)
     exchange = Exchange()
     publish = exchange.publish

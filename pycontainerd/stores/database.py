@@ -311,8 +311,8 @@ def damaged(path: str, finding: str) -> DataLoss:
     return DataLoss(
         "metadata database",
         path,
-        f"it is damaged ({finding}); restore a copy, or move it with its -wal and -shm files aside to start empty:"
-        " existing blobs are then kept under quarantine",
+        f"it is damaged ({finding}); restore a copy, or move it with its -wal and -shm files and the io.containerd.*"
+        " directories beside it out of the way to start empty",
     )
 
 

@@ -1,8 +1,9 @@
-"""The lock by which one daemon owns a root directory."""
+"""How a daemon takes possession of a root directory: the lock, and a look at whether the parts belong together."""
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 
 from pycontainerd.core.errors import FailedPrecondition
@@ -35,3 +36,22 @@ class RootLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+DATA = ("io.containerd.content.v1.content/blobs/*/*", "io.containerd.snapshotter.v1.*/snapshots/*")
+"""What only rows give a meaning to, as patterns below the root."""
+
+
+def refuse_orphans(root: str, database: str) -> None:
+    """Raise FailedPrecondition when there is data but no database: starting empty would collect all of it."""
+    if os.path.exists(database) and os.path.getsize(database):
+        return
+    for pattern in DATA:
+        found = next(glob.iglob(os.path.join(glob.escape(root), pattern)), "")
+        if found:
+            raise FailedPrecondition(
+                "root directory",
+                root,
+                f"the metadata database {database} is missing, but there is data such as {found}; restore the database,"
+                " or move the io.containerd.* directories away to start empty",
+            )
