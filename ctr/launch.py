@@ -56,13 +56,13 @@ def find_image(context: Context, values: Values, text: str) -> images.Contents:
                     raise
         elif policy == "never":
             raise NotFound(f"No such image: {text}", hint="--pull never keeps it from being pulled")
-    from ctr import pull
+    from ctr.pull import fetch
 
     if policy == "missing" and not values.on("quiet"):
         print(
             f"Unable to find image '{images.expand(text).removeprefix('docker.io/library/')}' locally", file=sys.stderr
         )
-    name = pull.fetch(context, text, platform=platform, quiet=values.on("quiet"), out=sys.stderr)
+    name = fetch(context, text, platform=platform, quiet=values.on("quiet"), out=sys.stderr)
     image = images.get(context.daemon, name)
     if image is None:
         raise NotFound(f"No such image: {text}")

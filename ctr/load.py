@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ctr.context import Context
     from ctr.flags import Values
+    from pycontainerd.wire.messages.types_transfer import Progress
 
 COMMAND = Command(
     "load",
@@ -50,7 +51,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 
 
 def _watch(display: Display, seen: list[str]) -> transfer.Report:
-    def report(progress: transfer.types.Progress) -> None:
+    def report(progress: Progress) -> None:
         if progress.event == "saved":
             seen.append(progress.name)
         display.report(progress)

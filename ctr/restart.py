@@ -28,9 +28,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 
     def again(name: str) -> None:
         container = containers.find(context.daemon, name)
-        container.host_config["AutoRemove"], keep = False, container.host_config.get("AutoRemove", False)
-        stop(context, values, container)
-        container.host_config["AutoRemove"] = keep
+        stop(context, values, container, discard=False)
         start.begin(context, container.id)
 
     return each(arguments, again)

@@ -46,7 +46,8 @@ def _remove(context: Context, text: str, *, force: bool, sync: bool) -> str:
     if named is None and len(same) > 1 and not force:
         names = ", ".join(sorted(images.familiar(image.name) for image in same))
         raise Conflict(
-            f"unable to delete {short(digest)} (must be forced) - image is referenced in multiple repositories: {names}",
+            f"unable to delete {short(digest)} (must be forced) - image is referenced in multiple repositories: "
+            + names,
             hint="use -f, or remove the names one by one",
         )
     all_names = [image for image in images.list_all(daemon) if images.digest_of(image) == digest]

@@ -33,13 +33,14 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     return each(arguments, lambda name: stop(context, values, containers.find(context.daemon, name)))
 
 
-def stop(context: Context, values: Values, container: Container) -> None:
-    """Stop one with the signal and the patience asked for, or its own."""
+def stop(context: Context, values: Values, container: Container, *, discard: bool = True) -> None:
+    """Stop one with the signal and the patience asked for, or its own; with ``discard``, ``--rm`` is minded."""
     text = values.text("signal") or container.config.get("StopSignal") or "SIGTERM"
     patience = container.config.get("StopTimeout", lifecycle.PATIENCE)
     for name in ("time", "timeout"):
         if values.given(name):
             patience = values.number(name)
     lifecycle.stop(context.daemon, container, signal=parse_signal(text), patience=patience)
-    if lifecycle.settle(context.daemon, container) is None and container.host_config.get("AutoRemove"):
+    gone = lifecycle.settle(context.daemon, container) is None
+    if gone and discard and container.host_config.get("AutoRemove"):
         lifecycle.discard(context.daemon, container)
