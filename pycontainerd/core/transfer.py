@@ -115,12 +115,16 @@ class ImageTarget:
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What goes into an archive. No ``platforms`` and not ``all_platforms`` means what is here of all of them."""
+    """What goes into an archive. No ``platforms`` and not ``all_platforms`` means the host's, else what is here."""
 
     platforms: tuple[Platform, ...] = ()
     all_platforms: bool = False
     skip_compatibility_manifest: bool = False
     skip_non_distributable: bool = False
+
+
+PLAIN_EXPORT = ExportOptions()
+"""Nothing special asked."""
 
 
 class Reader(Protocol):
@@ -182,7 +186,7 @@ class Transfers(Protocol):
         source: ImageTarget,
         stream: Writer,
         *,
-        options: ExportOptions = ExportOptions(),
+        options: ExportOptions = PLAIN_EXPORT,
         progress: Report = silent,
     ) -> None:
         """Write the source's images as an OCI layout that docker can load too."""

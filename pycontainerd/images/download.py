@@ -105,29 +105,28 @@ class Downloads:
             return
         self._keep(descriptor, labels, parents)
 
-    def blob(
-        self, descriptor: Descriptor, parents: tuple[str, ...] = (), labels: Mapping[str, str] | None = None
-    ) -> None:
+    def blob(self, descriptor: Descriptor, parents: tuple[str, ...] = ()) -> None:
         """A config or layer. Raises FailedPrecondition when the registry sends other bytes, and what fetch raises."""
-        wanted = dict(labels or {})
         self._tell("waiting", descriptor, parents, 0)
-        for last in (False, True):
-            try:
-                with self._writer(descriptor) as writer:
-                    self._fill(writer, descriptor, parents)
-                    try:
-                        labels = {**self._source, **wanted}
-                        writer.commit(size=descriptor.size, expected=descriptor.digest, labels=labels)
-                    except FailedPrecondition:
-                        writer.truncate(0)
-                        if last:
-                            raise
-                        continue
-            except AlreadyExists:
-                self._keep(descriptor, wanted, parents)
-                return
+        try:
+            if not self._try_blob(descriptor, parents, last=False):
+                self._try_blob(descriptor, parents, last=True)
+        except AlreadyExists:
+            self._keep(descriptor, {}, parents)
+        else:
             self._tell("complete", descriptor, parents, descriptor.size)
-            return
+
+    def _try_blob(self, descriptor: Descriptor, parents: tuple[str, ...], *, last: bool) -> bool:
+        with self._writer(descriptor) as writer:
+            self._fill(writer, descriptor, parents)
+            try:
+                writer.commit(size=descriptor.size, expected=descriptor.digest, labels=self._source)
+            except FailedPrecondition:
+                writer.truncate(0)
+                if last:
+                    raise
+                return False
+            return True
 
     def _keep(self, descriptor: Descriptor, labels: Mapping[str, str], parents: tuple[str, ...]) -> None:
         """A blob that was here: lease it, label it, say so."""

@@ -17,7 +17,6 @@ from pycontainerd.core.platforms import format_platform, normalize, rank
 from pycontainerd.core.reference import parse
 from pycontainerd.core.spans import Span, no_span
 from pycontainerd.core.transfer import ImageTarget, Progress, RegistryOptions, Report, silent
-from pycontainerd.core.values import Descriptor, Platform
 from pycontainerd.images.download import Downloads
 from pycontainerd.images.holding import leased, store_images, without_annotations
 from pycontainerd.images.naming import names_of_pull
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.leases import LeaseStore
     from pycontainerd.core.manifest import Child, Config
     from pycontainerd.core.transfer import Unpack
+    from pycontainerd.core.values import Descriptor, Platform
     from pycontainerd.images.unpack import Unpacker
 
 _MAX_NESTING = 4
