@@ -1,14 +1,20 @@
-"""The daemon's synchronous engines without a daemon: real stores, snapshotters, differ and transfers in one directory."""
+"""The daemon's synchronous engines without a daemon: stores, snapshotters, differ and transfers in one directory."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pycontainerd.core.platforms import from_machine
 from pycontainerd.core.snapshots import SnapshotDriver
 from pycontainerd.images.differ import WalkingDiffer
+from pycontainerd.images.pull import Defaults
+from pycontainerd.images.pull import Stores as TransferStores
+from pycontainerd.images.transfers import LocalTransfers
+from pycontainerd.images.unpack import Unpacker
 from pycontainerd.images.workers import Workers
 from pycontainerd.linux.mount import mount_all, unmount_all
 from pycontainerd.stores.content import Content
@@ -35,6 +41,8 @@ class Engines:
     snapshotters: dict[str, Snapshots]
     workers: Workers
     differ: WalkingDiffer
+    unpacker: Unpacker
+    transfers: LocalTransfers
     events: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, data: bytes, ref: str = "test") -> str:
@@ -78,19 +86,23 @@ def engines(root: Path) -> Iterator[Engines]:
     database = Database(f"{root}/metadata.db", STEPS)
     workers = Workers(f"{root}/scratch")
     try:
-        content = Content(database, f"{root}/content", publish)
-        drivers: list[SnapshotDriver] = [OverlayDriver(f"{root}/overlayfs"), NativeDriver(f"{root}/native")]
-        yield Engines(
-            root,
-            database,
-            content,
+        content, images, leases = (
+            Content(database, f"{root}/content", publish),
             Images(database, publish),
             Leases(database),
-            {driver.name: Snapshots(database, driver, publish) for driver in drivers},
-            workers,
-            WalkingDiffer(content, workers),
-            events,
         )
+        drivers: list[SnapshotDriver] = [OverlayDriver(f"{root}/overlayfs"), NativeDriver(f"{root}/native")]
+        snapshotters = {driver.name: Snapshots(database, driver, publish) for driver in drivers}
+        rebasing = [driver.name for driver in drivers if "rebase" in driver.capabilities]
+        differ = WalkingDiffer(content, workers)
+        unpacker = Unpacker(content, snapshotters, leases, differ, rebasing=rebasing)
+        defaults = Defaults(from_machine(os.uname().machine))
+        transfers = LocalTransfers(TransferStores(content, images, leases), unpacker, defaults)
+        yield Engines(
+            root, database, content, images, leases, snapshotters, workers, differ, unpacker, transfers, events
+        )  # fmt: skip
+        for store in snapshotters.values():
+            store.close()
     finally:
         workers.close()
         database.close()
