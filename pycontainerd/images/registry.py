@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import threading
 import time
@@ -54,6 +55,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_REDIRECTS = 10
 _MAX_WAIT = 30.0
 _MAX_ERROR = 4096
+_OBJECT = re.compile(r"<?(?:urllib3[.\w]*|HTTPS?Connection\w*)(?:\(.*?\)| object at 0x[0-9a-f]+>?)(?:\))?: ")
 _SPOKE_TLS = b"HTTP request to an HTTPS server"
 
 
@@ -336,6 +338,7 @@ def _passing(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost reason, in one line."""
-    text = str(getattr(error, "reason", None) or error)
-    return " ".join(text.rpartition(">: ")[2].rpartition("object at 0x")[2].split())[:200] or type(error).__name__
+    """The innermost reason, in one line and without the names of Python objects."""
+    inner = getattr(error, "reason", None) or error
+    text = _OBJECT.sub("", " ".join(str(inner).split()))
+    return text[:200] or type(error).__name__
