@@ -122,7 +122,7 @@ def parse_bootstrap_text(text: str) -> Bootstrap:
     try:
         value = json.loads(text)
     except ValueError:
-        if any(char.isspace() or not char.isprintable() for char in text):
+        if text[0] in "{[" or any(char.isspace() or not char.isprintable() for char in text):
             raise InvalidArgument("shim bootstrap", text[:200], "is neither JSON nor an address") from None
         return Bootstrap(text)
     return _bootstrap_value(value, text)

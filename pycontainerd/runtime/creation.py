@@ -88,7 +88,6 @@ class Prepared:
     options: AnyValue | None = None
     bootstrap: Bootstrap | None = None
     sandboxed: bool = False
-    shim_cgroup: str = ""
     mounts: str = ""
     checkpoint: str = ""
 
@@ -128,13 +127,13 @@ class Preparer:
             self._foreign.resolve(choice.binary)
         bundle = bundle_of(self._settings.state, self._settings.root, namespace, container.id)
         bootstrap = self._shared_shim(namespace, container, request)
-        bpf = cgroup = ""
+        bpf = ""
         if choice.builtin:
             config = self._settings.runtimes.get(runtime, RuntimeConfig())
-            options, binary, cgroup = self._builtin_options(options, config, view)
+            options, binary = self._builtin_options(options, config, view)
             bpf = self._filter(view) if is_crun(binary) else ""
         self._make(bundle, bundle_config(view, bpf), view.root_group)
-        prepared = Prepared(bundle, choice, request.rootfs, options, bootstrap, bootstrap is not None, cgroup)
+        prepared = Prepared(bundle, choice, request.rootfs, options, bootstrap, bootstrap is not None)
         try:
             return self._complete(prepared, view, container, request)
         except BaseException:
@@ -149,10 +148,8 @@ class Preparer:
             return bootstrap if bootstrap is not None and bootstrap.version >= 3 else None
         return None
 
-    def _builtin_options(
-        self, given: AnyValue | None, config: RuntimeConfig, view: SpecView
-    ) -> tuple[AnyValue, str, str]:
-        """The options for the built-in shim, which are always complete; also the binary and the shim's own cgroup."""
+    def _builtin_options(self, given: AnyValue | None, config: RuntimeConfig, view: SpecView) -> tuple[AnyValue, str]:
+        """The options for the built-in shim, which are always complete, and the OCI runtime in them."""
         options = options_pb2.Options()
         if given is not None and given.name == RUNC_OPTIONS:
             try:
@@ -164,7 +161,7 @@ class Preparer:
         options.binary_name = binary
         options.root = options.root or config.root or self._settings.runtime_root
         options.systemd_cgroup = options.systemd_cgroup or config.systemd_cgroup
-        return AnyValue(RUNC_OPTIONS, options.SerializeToString()), binary, options.shim_cgroup
+        return AnyValue(RUNC_OPTIONS, options.SerializeToString()), binary
 
     def _filter(self, view: SpecView) -> str:
         return self._seccomp.get(view.seccomp) if view.seccomp is not None else ""
@@ -200,7 +197,6 @@ class Preparer:
             prepared.options,
             bootstrap,
             prepared.sandboxed,
-            prepared.shim_cgroup,
             mounts,
             checkpoint,
         )

@@ -7,6 +7,7 @@ bundle say how what had ended before that ended.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,9 +16,11 @@ import structlog
 
 from pycontainerd.core.errors import PycontainerdError
 from pycontainerd.core.tasks import Exit
+from pycontainerd.linux import process
 from pycontainerd.runtime import bundle as bundles
 from pycontainerd.runtime.convert import exit_of, now
-from pycontainerd.runtime.exits import INIT, NO_PID, UNKNOWN, read_records
+from pycontainerd.runtime.exits import INIT, KILLED, NO_PID, UNKNOWN, read_records
+from pycontainerd.runtime.foreign import DELETE_LIMIT
 from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.bundle import Bundle
     from pycontainerd.runtime.foreign import ForeignShims
 
+_DEFAULT_ROOT = "/run/containerd/runc"
 _log = structlog.get_logger("runtime")
 
 
@@ -49,11 +53,31 @@ def lay_out(foreign: ForeignShims, bundle: Bundle, binary: str, pid: int = 0) ->
         answered = exit_of(foreign.delete(bundle, binary), "")
     except (PycontainerdError, OSError) as error:
         _log.warning("shim cleanup failed", namespace=bundle.namespace, container=bundle.id, error=str(error))
+        if _force_delete(bundle):
+            answered = Exit(pid, KILLED, now())
     failpoint.hit("task.dead.cleaned")
     init = records.pop(INIT, None) or answered or Exit(pid, UNKNOWN, now())
     known = pid or (0 if init.pid == NO_PID else init.pid)
     init = Exit(init.pid if init.pid not in {0, NO_PID} else known, init.status, init.at or now())
     return Remains(init, {record.id: record for record in records.values()})
+
+
+def _force_delete(bundle: Bundle) -> bool:
+    """Have the OCI runtime itself kill and forget a container, by what its shim left in the bundle.
+
+    For shims that cannot clean up any more, because they were uninstalled for instance.
+    """
+    binary = bundles.read_file(f"{bundle.path}/runtime").decode("utf-8", "replace").strip()
+    if not binary:
+        return False
+    try:
+        options = json.loads(bundles.read_file(f"{bundle.path}/options.json") or b"{}")
+        root = f"{options.get('root') or _DEFAULT_ROOT}/{bundle.namespace}"
+        result = process.run([binary, "--root", root, "delete", "--force", bundle.id], timeout=DELETE_LIMIT)
+    except (ValueError, AttributeError, OSError) as error:
+        _log.warning("runtime cleanup failed", namespace=bundle.namespace, container=bundle.id, error=str(error))
+        return False
+    return result.code == 0
 
 
 def remove_bundle(bundle: Bundle, socket: str = "") -> None:

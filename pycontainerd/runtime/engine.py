@@ -116,6 +116,8 @@ class Engine:
             await self.template.start()
         except Unavailable as error:
             _log.error("no shim template", error=str(error))
+        if not self.settings.default_binary:
+            self.tasks.spawn(self._offload(self.probe.works, "crun", "1.0"))  # asked before the first container waits
         recovered = await self._recovery.run()
         if recovered.adopted or recovered.buried or recovered.leaked or recovered.failed:
             _log.info(

@@ -148,12 +148,12 @@ class Recovery:
             self._ended.append((task, unheard))
 
     async def _bury(self, known: _Known) -> None:
-        bundle, socket = known.bundle, known.bootstrap.path if known.bootstrap is not None else ""
+        bundle, address = known.bundle, known.bootstrap.address if known.bootstrap is not None else ""
         remains = await self._tasks.offload(lay_out, self._tasks.foreign, bundle, known.binary)
         failpoint.hit("recovery.buried")
         if known.bootstrap is not None:
             self._dead.append((known, remains))
-        await self._tasks.offload(remove_bundle, bundle, socket)
+        await self._tasks.offload(remove_bundle, bundle, address.removeprefix("unix://"))
         await self._tasks.offload(self._tasks.preparer.remove, bundle, bundle.id)
 
     async def _clear(self, known: _Known, shim: Shim) -> None:

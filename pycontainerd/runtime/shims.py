@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from google.protobuf import empty_pb2
@@ -25,7 +25,7 @@ from pycontainerd.runtime.logfifo import LogFifo
 from pycontainerd.runtime.template import ShimRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from pycontainerd.core.bundle import Bundle
     from pycontainerd.core.runtimes import ShimChoice
@@ -45,7 +45,7 @@ _GONE_LIMIT = 2.0
 class Offload(Protocol):
     """Runs a synchronous function in a bounded thread pool and returns what it returns."""
 
-    def __call__(self, fn: Callable[..., T], /, *args: object) -> Awaitable[T]: ...
+    def __call__(self, fn: Callable[..., T], /, *args: object) -> Coroutine[Any, Any, T]: ...
 
 
 class ShimGone(NotFound):
@@ -169,7 +169,7 @@ class Shims:
         path = socket_path(settings.socket_dir, settings.addresses.grpc, bundle.namespace, group)
         return Bootstrap(f"unix://{path}", 3)
 
-    async def start_builtin(self, bundle: Bundle, bootstrap: Bootstrap, *, cgroup: str = "", runtime: str = "") -> Shim:
+    async def start_builtin(self, bundle: Bundle, bootstrap: Bootstrap) -> Shim:
         """Have the template fork a shim for the bundle, or join the group's; it holds the bundle's id from here on."""
         async with self._lock((bundle.namespace, bootstrap.address)):
             shim = await self._shared(bundle, bootstrap)
@@ -184,8 +184,6 @@ class Shims:
                     grpc_address=settings.addresses.grpc,
                     log_level=settings.addresses.log_level,
                     oom_score_adj=settings.oom_score_adj,
-                    cgroup=cgroup,
-                    runtime=runtime,
                     runtime_root=settings.runtime_root,
                 )
                 await self._template.fork(request)

@@ -164,7 +164,7 @@ class Tasks:
         if prepared.sandboxed and bootstrap is not None:
             return await self.shims.join(bundle, bootstrap, self.shims.builtin_binary)
         if prepared.choice.builtin and bootstrap is not None:
-            return await self.shims.start_builtin(bundle, bootstrap, cgroup=prepared.shim_cgroup)
+            return await self.shims.start_builtin(bundle, bootstrap)
         return await self.shims.start_foreign(bundle, prepared.choice, prepared.options)
 
     async def _undo_in_shim(self, prepared: Prepared, shim: Shim) -> None:

@@ -181,7 +181,9 @@ class Template:
             self._socket = None
         status = "not running"
         if self._process is not None:
-            process.kill_group(self._process)
+            # Not its group: a shim that is just being forked still belongs to that, and is to live.
+            self._process.kill()
+            self._process.wait()
             status = f"status {self._process.returncode}"
             self._process = None
         return status

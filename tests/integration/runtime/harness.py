@@ -23,6 +23,7 @@ from pycontainerd.rpc.service import methods
 from pycontainerd.rpc.ttrpc_server import TtrpcServer
 from pycontainerd.runtime.creation import TaskSettings
 from pycontainerd.runtime.engine import Engine
+from pycontainerd.runtime.shims import connect_task
 from pycontainerd.services.events import ShimEventsService
 from pycontainerd.stores.events import Exchange
 from pycontainerd.wire.messages import events_task
@@ -70,8 +71,8 @@ class _Quiet:
 class Host:
     """One "daemon" with directories of its own. ``start`` and ``stop`` may be repeated: containers live on."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.base = tempfile.mkdtemp(prefix="pc-runtime-", dir="/tmp")
+    def __init__(self, base: str = "", namespace: str = "", **settings: Any) -> None:
+        self.base = base or tempfile.mkdtemp(prefix="pc-runtime-", dir="/tmp")
         self.state, self.root = f"{self.base}/state", f"{self.base}/root"
         self.ttrpc = f"{self.base}/sock.ttrpc"
         self.containers = Containers()
@@ -80,9 +81,10 @@ class Host:
         self._news = asyncio.Event()
         self._extra = settings
         self._server: TtrpcServer | None = None
-        self._namespace = f"rt{os.getpid()}x{next(_serial)}"
+        self._namespace = namespace or f"rt{os.getpid()}x{next(_serial)}"
         self.rootfs = f"{self.base}/image"
-        _make_rootfs(self.rootfs)
+        if not base:
+            _make_rootfs(self.rootfs)
 
     @property
     def namespace(self) -> str:
@@ -271,17 +273,19 @@ def process_spec(args: Sequence[str]) -> AnyValue:
     return AnyValue(PROCESS, json.dumps(value).encode())
 
 
-def shim_pids(host: Host) -> list[int]:
-    """The pids of the shims of a host, by the sockets they listen on."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{name}/cmdline", "rb") as file:
-                    words = file.read().split(b"\0")
-                if host.namespace.encode() in words and b"-namespace" in words:
-                    found.append(int(name))
-    return found
+def runs(pid: int) -> bool:
+    """Whether a process exists and is more than a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
+async def shim_pid(host: Host, id: str) -> int:
+    """The pid of a task's shim, as the shim says."""
+    answer = await connect_task(host.tasks.table.get(host.namespace, id).shim, id)
+    return int(answer.shim_pid)
 
 
 def run(argv: Sequence[str]) -> str:

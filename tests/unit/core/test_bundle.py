@@ -46,6 +46,7 @@ def test_bootstrap_forms(text: str, expected: Bootstrap) -> None:
         "",
         "  \n",
         "{}",
+        "{",
         "[1]",
         '{"address":""}',
         '{"address":"a","version":4}',

@@ -1,0 +1,264 @@
+"""Shims, templates and daemons that die, and what is true afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from pycontainerd.core.errors import NotFound, PycontainerdError
+from pycontainerd.core.tasks import Status, Stdio
+from pycontainerd.linux import process
+from tests.integration.runtime.harness import DEBIAN_SHIM, Host, decode, make_spec, process_spec, runs, shim_pid
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = [pytest.mark.root, pytest.mark.asyncio]
+
+BUILTIN = "io.containerd.runc.v2"
+SLEEP = ["/bin/sleep", "60"]
+
+
+@pytest.fixture(params=[BUILTIN, DEBIAN_SHIM], ids=["builtin", "debian"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest_asyncio.fixture
+async def host() -> AsyncIterator[Host]:
+    host = Host()
+    try:
+        await host.start()
+        yield host
+    finally:
+        await host.clean()
+
+
+async def _kill_shim(host: Host, id: str) -> None:
+    os.kill(await shim_pid(host, id), signal.SIGKILL)
+
+
+def _exits(host: Host, id: str) -> list[tuple[str, int]]:
+    found = [decode(event) for event in host.events if event.topic == "/tasks/exit"]
+    return [(item.id, item.exit_status) for item in found if item.container_id == id]
+
+
+async def test_a_killed_shim_takes_its_container_along_and_nothing_leaks(host: Host, runtime: str) -> None:
+    pid = await host.run(host.add("c1", SLEEP, runtime=runtime))
+    waiting = asyncio.create_task(host.tasks.wait(host.namespace, "c1"))
+    await asyncio.sleep(0.05)
+    await _kill_shim(host, "c1")
+    async with asyncio.timeout(10):
+        ended = await waiting
+    assert (ended.status, ended.pid) == (137, pid)
+    await host.until("/tasks/delete", "c1")
+    assert _exits(host, "c1") == [("c1", 137)]
+    assert host.topics("c1")[-2:] == ["/tasks/exit", "/tasks/delete"]
+    with pytest.raises(NotFound):
+        await host.tasks.get(host.namespace, "c1")
+    assert not runs(pid)
+    await host.settled()
+    assert host.leftovers() == []
+    await host.run(host.add("c1", SLEEP, runtime=runtime))  # the id is free
+
+
+async def test_a_shim_killed_after_its_container_ended_changes_nothing_of_how_it_ended(
+    host: Host, runtime: str
+) -> None:
+    await host.run(host.add("c1", ["/bin/sh", "-c", "exit 9"], runtime=runtime))
+    assert (await host.tasks.wait(host.namespace, "c1")).status == 9
+    await host.until("/tasks/exit", "c1")
+    await _kill_shim(host, "c1")
+    await host.until("/tasks/delete", "c1")
+    assert _exits(host, "c1") == [("c1", 9)]
+    await host.settled()
+    assert host.leftovers() == []
+
+
+async def test_calls_in_flight_when_a_shim_dies_find_no_task(host: Host, runtime: str) -> None:
+    await host.run(host.add("c1", SLEEP, runtime=runtime))
+    pid = await shim_pid(host, "c1")
+    os.kill(pid, signal.SIGSTOP)
+    calls = [asyncio.create_task(host.tasks.get(host.namespace, "c1")) for _ in range(3)]
+    deleting = asyncio.create_task(host.tasks.delete(host.namespace, "c1"))
+    await asyncio.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    for call in [*calls, deleting]:
+        with pytest.raises(NotFound):
+            await call
+    await host.until("/tasks/delete", "c1")
+
+
+async def test_a_group_whose_shim_dies_is_buried_whole(host: Host, runtime: str) -> None:
+    group = {"io.containerd.runc.v2.group": "pod"}
+    for name in ("c1", "c2"):
+        await host.run(host.add(name, SLEEP, runtime=runtime, annotations=group))
+    await _kill_shim(host, "c2")
+    for name in ("c1", "c2"):
+        await host.until("/tasks/delete", name)
+        assert _exits(host, name) == [(name, 137)]
+    await host.settled()
+    assert host.leftovers() == []
+
+
+async def test_containers_live_through_a_restart(host: Host, runtime: str) -> None:
+    tasks_before = host.tasks
+    pid = await host.run(host.add("c1", SLEEP, runtime=runtime))
+    await host.stop()
+    recovered = await host.start()
+    assert (recovered.adopted, recovered.buried, recovered.leaked, recovered.failed) == (1, 0, 0, 0)
+    assert host.tasks is not tasks_before
+    state = await host.tasks.get(host.namespace, "c1")
+    assert (state.status, state.pid) == (Status.RUNNING, pid)
+    await host.tasks.exec(host.namespace, "c1", "e1", Stdio(), process_spec(["/bin/sh", "-c", "exit 4"]))
+    await host.tasks.start(host.namespace, "c1", "e1")
+    assert (await host.tasks.wait(host.namespace, "c1", "e1")).status == 4
+    await host.tasks.delete_process(host.namespace, "c1", "e1")
+    await host.tasks.kill(host.namespace, "c1", "", signal.SIGTERM, all=False)
+    await host.tasks.kill(host.namespace, "c1", "", signal.SIGKILL, all=False)
+    assert (await host.tasks.wait(host.namespace, "c1")).status == 137
+    assert (await host.tasks.delete(host.namespace, "c1")).status == 137
+
+
+async def test_what_ended_meanwhile_is_told_once(host: Host, runtime: str, tmp_path: object) -> None:
+    go = f"{tmp_path}/go"
+    os.mkfifo(go)
+    shared = {"destination": "/tmp", "type": "bind", "source": str(tmp_path), "options": ["rbind", "rw"]}
+    mounts = [*make_spec("", "", [])["mounts"], shared]
+    await host.run(host.add("c1", ["/bin/sh", "-c", "read x < /tmp/go; exit 11"], runtime=runtime, mounts=mounts))
+    await host.stop()
+    with open(go, "w", encoding="utf-8") as file:  # noqa: ASYNC230 - the reader is there
+        file.write("now\n")
+    await asyncio.sleep(0.3)
+    await host.start(announce=False)
+    state = await host.tasks.get(host.namespace, "c1")
+    assert (state.status, state.exit_status) == (Status.STOPPED, 11)
+    assert host.engine is not None
+    host.engine.announce()
+    host.engine.announce()
+    await host.until("/tasks/exit", "c1")
+    await asyncio.sleep(2.5)  # the shim's own retries come in between
+    assert _exits(host, "c1") == [("c1", 11)]
+    await host.stop()
+    await host.start()
+    assert _exits(host, "c1") == [("c1", 11)]
+    assert (await host.tasks.wait(host.namespace, "c1")).status == 11
+    assert (await host.tasks.delete(host.namespace, "c1")).status == 11
+
+
+async def test_a_shim_that_died_meanwhile_is_buried(host: Host, runtime: str) -> None:
+    pid = await host.run(host.add("c1", SLEEP, runtime=runtime))
+    shim = await shim_pid(host, "c1")
+    await host.stop()
+    os.kill(shim, signal.SIGKILL)
+    recovered = await host.start()
+    assert (recovered.adopted, recovered.buried) == (0, 1)
+    await host.until("/tasks/delete", "c1")
+    assert _exits(host, "c1") == [("c1", 137)]
+    assert not runs(pid)
+    with pytest.raises(NotFound):
+        await host.tasks.get(host.namespace, "c1")
+    assert host.leftovers() == []
+
+
+async def test_the_template_may_die_at_any_time(host: Host) -> None:
+    assert host.engine is not None
+    await host.run(host.add("c0", SLEEP))
+    template = host.engine.template
+    for n in range(3):
+        creating = [asyncio.create_task(host.run(host.add(f"c{n}{m}", SLEEP))) for m in range(4)]
+        await asyncio.sleep(0.004 * n)
+        if template.pid:
+            os.kill(template.pid, signal.SIGKILL)
+        assert all(pid > 0 for pid in await asyncio.gather(*creating))
+    assert (await host.tasks.get(host.namespace, "c0")).status == Status.RUNNING
+
+
+POINTS = [
+    "bundle.create.dir",
+    "bundle.create.rename",
+    "task.create.bundle",
+    "template.request",
+    "task.create.shim",
+    "task.create.done",
+    "task.start",
+    "task.exit.forwarded",
+    "task.delete.shim",
+    "task.delete.released",
+    "bundle.remove.rename",
+    "bundle.remove.tree",
+]
+
+VICTIM = """
+import asyncio, sys
+from tests.integration.runtime.harness import Host
+async def main(base, namespace):
+    host = Host(base, namespace)
+    await host.start()
+    request = host.add("c1", ["/bin/sh", "-c", "exit 3"])
+    await host.tasks.create(namespace, request)
+    waiting = asyncio.create_task(host.tasks.wait(namespace, "c1"))
+    await host.tasks.start(namespace, "c1")
+    print("started", flush=True)
+    await waiting
+    await host.until("/tasks/exit", "c1")
+    await host.tasks.delete(namespace, "c1")
+    print("deleted", flush=True)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_daemon_killed_at_any_step_leaves_something_to_carry_on_with(point: str) -> None:
+    host = Host()
+    try:
+        environment = {**os.environ, "PYCONTAINERD_FAILPOINTS": f"{point}=crash", "PYTHONPATH": os.getcwd()}
+        argv = [sys.executable, "-c", VICTIM, host.base, host.namespace]
+        result = await asyncio.to_thread(lambda: process.run(argv, env=environment, timeout=30, merge=True))
+        assert result.code == -signal.SIGKILL, result.stdout.decode()
+        started = b"started" in result.stdout
+        await host.start()
+        task = host.tasks.table.find(host.namespace, "c1")
+        if started and not point.startswith(("task.delete", "bundle.remove")):
+            assert task is not None
+        if task is not None:
+            if (await host.tasks.get(host.namespace, "c1")).status == Status.CREATED:
+                with contextlib.suppress(PycontainerdError):  # it may have been started before the crash
+                    await host.tasks.start(host.namespace, "c1")
+            async with asyncio.timeout(10):
+                assert (await host.tasks.wait(host.namespace, "c1")).status == 3
+            await host.until("/tasks/exit", "c1")
+            assert _exits(host, "c1") == [("c1", 3)]
+            assert (await host.tasks.delete(host.namespace, "c1")).status == 3
+        await host.settled()
+        assert host.leftovers() == []
+        await host.run(host.add("c1", SLEEP))
+    finally:
+        await host.clean()
+
+
+async def test_bundles_that_make_no_sense_do_not_stop_the_start(host: Host) -> None:
+    await host.run(host.add("good", SLEEP))
+    base = os.path.dirname(host.tasks.table.get(host.namespace, "good").bundle.path)
+    await host.stop()
+    for name, files in {
+        "nothing": {},
+        "odd": {"bootstrap.json": "{", "shim-binary-path": "/nowhere/shim"},
+        "gone": {"bootstrap.json": '{"version":3,"address":"unix:///nowhere","protocol":"ttrpc"}'},
+        "vsock": {"bootstrap.json": '{"version":3,"address":"vsock://3:4","protocol":"ttrpc"}'},
+        "old": {"address": "unix:///nowhere/either", "config.json": "{}"},
+    }.items():
+        os.mkdir(f"{base}/{name}")
+        for file, text in files.items():
+            with open(f"{base}/{name}/{file}", "w", encoding="utf-8") as out:  # noqa: ASYNC230
+                out.write(text)
+    recovered = await host.start()
+    assert recovered.adopted == 1
+    assert os.listdir(base) == ["good"]
