@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pycontainerd.core.errors import PycontainerdError
+from pycontainerd.core.platforms import from_machine
 from pycontainerd.core.version import VERSION
 from pycontainerd.daemon import monitoring, sockets, telemetry
 from pycontainerd.daemon.identity import identify
 from pycontainerd.daemon.plugins import plugins
+from pycontainerd.images import pull as transferring
 from pycontainerd.images.differ import WalkingDiffer
+from pycontainerd.images.transfers import LocalTransfers
+from pycontainerd.images.unpack import Unpacker
 from pycontainerd.images.workers import Workers
 from pycontainerd.rpc.dispatch import Dispatcher
 from pycontainerd.rpc.grpc_server import GrpcServer
@@ -46,6 +50,7 @@ from pycontainerd.services.snapshots import SnapshotsService
 from pycontainerd.services.streaming import StreamingService, StreamRegistry
 from pycontainerd.services.tasks import TasksService
 from pycontainerd.services.traces import TracesService
+from pycontainerd.services.transfer import TransferService
 from pycontainerd.services.version import VersionService
 from pycontainerd.stores.collector import Collector
 from pycontainerd.stores.containers import Containers
@@ -232,6 +237,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
     def forward(envelope: Envelope) -> None:
         tasks.relay(envelope, stores.exchange.forward)
 
+    transfers = _transfers(config, stores, differ, sight)
     drivers = [snapshots.driver for snapshots in stores.snapshotters.values()]
     listed = plugins(config, {driver.name: (driver.root, driver.capabilities) for driver in drivers}, stores.broken)
     services: list[Service] = [
@@ -243,6 +249,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         ImagesService(stores.images),
         SnapshotsService(stores.snapshotters),
         DiffService(differ),
+        TransferService(transfers, streams),
         ContainersService(stores.containers),
         MountsService(stores.mounts),
         TasksService(tasks),
@@ -254,6 +261,19 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         HealthService(),
     ]
     return [*services, *reflection_services([service.SERVICE.full_name for service in services])]
+
+
+def _transfers(config: Config, stores: Stores, differ: WalkingDiffer, sight: Sight) -> LocalTransfers:
+    """The engine that pulls, imports and exports images."""
+    snapshotters = stores.snapshotters
+    rebasing = [name for name, snapshots in snapshotters.items() if "rebase" in snapshots.driver.capabilities]
+    unpacker = Unpacker(stores.content, snapshotters, stores.leases, differ, rebasing=rebasing, span=sight.span)
+    platform = from_machine(os.uname().machine)
+    defaults = transferring.Defaults(
+        platform, config.snapshots.default, config.images.downloads, config.images.registry_dir
+    )
+    places = transferring.Stores(stores.content, stores.images, stores.leases)
+    return LocalTransfers(places, unpacker, defaults, span=sight.span)
 
 
 async def _serve(config: Config, stack: AsyncExitStack, sight: Sight, services: list[Service]) -> None:

@@ -7,7 +7,7 @@ stored with the labels that keep their children.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,11 +39,13 @@ _MAX_NESTING = 4
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a client leaves open: the host's ``platform``, the ``snapshotter``, and how many blobs go at once."""
+    """What a client leaves open: the host's ``platform``, the ``snapshotter``, how many blobs go at once, and the
+    certs.d directory ``host_dir``."""
 
     platform: Platform
     snapshotter: str = "overlayfs"
     downloads: int = 3
+    host_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Puller:
         lease: str = "",
     ) -> list[Image]:
         """See ``core.transfer.Transfers``. A target without names gets the reference as name."""
+        if not registry.host_dir:
+            registry = replace(registry, host_dir=self._defaults.host_dir)
         client = Registry(parse(reference), registry, proxy=self._proxy)
         try:
             with self._span("pull", reference=reference), leased(self._stores.leases, namespace, lease) as held:
