@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.manifest import IMAGE_NAME, REF_NAME
+from pycontainerd.core.transfer import ImageReference
 
 if TYPE_CHECKING:
-    from pycontainerd.core.transfer import ImageReference, ImageTarget
+    from pycontainerd.core.transfer import ImageTarget
     from pycontainerd.core.values import Descriptor
 
 
@@ -23,8 +24,14 @@ def names_of_pull(target: ImageTarget, descriptor: Descriptor) -> list[str]:
 
 
 def names_of_import(target: ImageTarget, descriptor: Descriptor) -> list[str]:
-    """The names for one manifest of an imported archive, by its annotations."""
+    """The names for one manifest of an imported archive, by its annotations.
+
+    A target that gives no name at all, not even a prefix, takes full names as they stand in the archive.
+    """
     names: list[str] = []
+    if not target.name and not target.extra_references:
+        own = _annotated(descriptor, ImageReference("", is_prefix=True, allow_overwrite=True))
+        return [own] if own else []
     for reference in target.extra_references:
         if not reference.is_prefix:
             continue
