@@ -37,6 +37,8 @@ def from_rpc(error: RpcError) -> errors.PycontainerdError:
         for narrower in (errors.Conflict, errors.NotModified):
             if message.endswith(": " + narrower.text):
                 cls = narrower
+    if cls is errors.Unimplemented and message.startswith(("service ", "method ")):
+        message = f"the daemon does not offer {message}"
     if cls.text:
         message = message.removesuffix(": " + cls.text)
     return cls(message)
