@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from pycontainerd.api.runtime.task.v3 import task_pb2
 from pycontainerd.core.bundle import TASK_V2, TASK_V3, Bootstrap, group_of, socket_path
-from pycontainerd.core.errors import NotFound, PycontainerdError, Unimplemented, Unknown
+from pycontainerd.core.errors import NotFound, PycontainerdError, Unavailable, Unimplemented, Unknown
 from pycontainerd.runtime import grpc_shim, ttrpc
 from pycontainerd.runtime.bundle import save_bootstrap
 from pycontainerd.runtime.logfifo import LogFifo
@@ -40,6 +40,8 @@ SHUTDOWN_LIMIT = 3.0
 """Seconds a shim has to answer Shutdown (as peers have it)."""
 CONNECT_LIMIT = 5.0
 _GONE_LIMIT = 2.0
+_FORKS = 3
+_NAMED_ALWAYS = "crun"  # the create options name a runtime in every case; this keeps the template from probing
 
 
 class Offload(Protocol):
@@ -184,12 +186,27 @@ class Shims:
                     grpc_address=settings.addresses.grpc,
                     log_level=settings.addresses.log_level,
                     oom_score_adj=settings.oom_score_adj,
+                    runtime=_NAMED_ALWAYS,
                     runtime_root=settings.runtime_root,
                 )
-                await self._template.fork(request)
-                shim = await self._connect(bundle.namespace, bootstrap, settings.builtin_binary)
+                shim = await self._fork(request, bootstrap)
             shim.holds.add(bundle.id)
             return shim
+
+    async def _fork(self, request: ShimRequest, bootstrap: Bootstrap) -> Shim:
+        """Fork and connect. A template that died over it leaves in doubt whether the shim lives: it is asked."""
+        for _ in range(_FORKS):
+            certain = await self._template.fork(request)
+            try:
+                shim = await self._connect(request.namespace, bootstrap, self._settings.builtin_binary)
+                if not certain:
+                    await connect_task(shim, request.id)
+            except (Unknown, ShimGone):
+                if certain:
+                    raise
+                continue
+            return shim
+        raise Unavailable("shim", request.id, "the template keeps dying while it is started")
 
     async def start_foreign(self, bundle: Bundle, choice: ShimChoice, options: AnyValue | None) -> Shim:
         """Run a shim binary's ``start`` and connect to what it names; several containers may get the same shim."""

@@ -108,6 +108,7 @@ class Host:
 
         exchange.subscribe((), heard)
         self.engine = Engine(settings, self.containers, asyncio.to_thread, exchange.publish)
+        await asyncio.to_thread(self.engine.probe.works, "crun", "1.0")
         recovered = await self.engine.start()
         tasks = self.engine.tasks
         service = ShimEventsService(lambda envelope: tasks.relay(envelope, exchange.forward))
