@@ -51,6 +51,24 @@ class Owner:
         self.gid = gid
 
 
+class Early:
+    """A client's FIFOs before they are connected."""
+
+    __slots__ = ("sinks", "source")
+
+    def __init__(self) -> None:
+        self.sinks: list[tuple[str, AttachSink]] = []
+        self.source: Source | None = None
+
+    def close(self) -> None:
+        """Close them."""
+        for _, sink in self.sinks:
+            sink.abandon()
+        if self.source is not None:
+            self.source.close()
+            self.source = None
+
+
 class Stdio:
     """The streams of one process. `child` maps 0, 1 and 2 to the descriptors the runtime gets; close it with `handed`.
 
@@ -73,6 +91,8 @@ class Stdio:
         self._master = -1
         self._size: tuple[int, int] | None = None
         self._attached: dict[str, Attachment] = {}
+        self._early: dict[str, Early] = {}
+        self._started = False
         self._serial = 0
         self._stdin_closed = False
 
@@ -190,7 +210,11 @@ class Stdio:
         self._master = -1
 
     def start(self) -> None:
-        """Begin to copy."""
+        """Begin to copy, also to those who attached before."""
+        self._started = True
+        for name, early in self._early.items():
+            self._attached[name] = self._join(early, 0)
+        self._early.clear()
         for output in self.outputs.values():
             output.start()
         if self._input is not None:
@@ -224,34 +248,56 @@ class Stdio:
         """Join the streams through a client's FIFOs; return the attachment's name. Raises RpcError."""
         if self._logger is not None:
             raise precondition("a logger program reads the output of this process")
-        sinks: list[tuple[Output, AttachSink]] = []
-        source: Source | None = None
-        wanted = [("stdout", names.stdout), ("stderr", names.stderr)]
+        early = self._open_early(names)
+        self._serial += 1
+        name = str(self._serial)
+        if self._started:
+            self._attached[name] = self._join(early, replay)
+        else:
+            self._early[name] = early
+        return name
+
+    def _open_early(self, names: Names) -> Early:
+        """The client's FIFOs, not yet connected: an exec has no streams before it is started."""
+        early = Early()
         try:
-            for stream, path in wanted:
-                output = self.outputs.get(stream)
-                if path and output is not None:
-                    sinks.append((output, AttachSink(self._loop, path)))
-            if names.stdin and self._input is not None:
-                source = Source(names.stdin, attached=True)
+            for stream, path in (("stdout", names.stdout), ("stderr", names.stderr)):
+                if path and (stream in self.outputs or not self._started):
+                    early.sinks.append((stream, AttachSink(self._loop, path)))
+            if names.stdin and (self._input is not None or not self._started):
+                early.source = Source(names.stdin, attached=True)
         except OSError as error:
-            for _, sink in sinks:
-                sink.abandon()
+            early.close()
             raise from_oserror("attach", error) from None
-        for output, sink in sinks:
+        return early
+
+    def _join(self, early: Early, replay: int) -> Attachment:
+        """Connect them to the streams there are; close the others."""
+        sinks: list[tuple[Output, AttachSink]] = []
+        for stream, sink in early.sinks:
+            output = self.outputs.get(stream)
+            if output is None:
+                sink.abandon()
+                continue
             past = output.tail.last(replay)
             if past:
                 sink.write(past)
             output.add(sink)
+            sinks.append((output, sink))
+        source = early.source
+        if source is not None and self._input is None:
+            source.close()
+            source = None
         if source is not None and self._input is not None:
             self._input.add(source)
-        self._serial += 1
-        name = str(self._serial)
-        self._attached[name] = Attachment(sinks, self._input, source)
-        return name
+        return Attachment(sinks, self._input, source)
 
     def detach(self, name: str) -> bool:
         """Leave; False when there is no such attachment."""
+        early = self._early.pop(name, None)
+        if early is not None:
+            early.close()
+            return True
         attachment = self._attached.pop(name, None)
         if attachment is None:
             return False
@@ -290,6 +336,9 @@ class Stdio:
             for sink in sinks:
                 sink.abandon()
         self._sinks = {}
+        for early in self._early.values():
+            early.close()
+        self._early.clear()
         if self._input is not None:
             self._input.abandon()
         if self._source is not None:
