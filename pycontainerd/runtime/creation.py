@@ -6,7 +6,7 @@ One call into a thread does it all, since a hop costs more than most of the step
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -80,13 +80,17 @@ class TaskSettings:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A bundle that waits for its shim. ``bootstrap`` is set when the address is known beforehand."""
+    """A bundle that waits for its shim. ``bootstrap`` is set when the address is known beforehand.
+
+    ``joins``: the shim runs already. ``sandboxed``: it is a sandbox's, and not ours to end.
+    """
 
     bundle: Bundle
     choice: ShimChoice
     rootfs: Sequence[Mount]
     options: AnyValue | None = None
     bootstrap: Bootstrap | None = None
+    joins: bool = False
     sandboxed: bool = False
     mounts: str = ""
     checkpoint: str = ""
@@ -133,7 +137,9 @@ class Preparer:
             options, binary = self._builtin_options(options, config, view)
             bpf = self._filter(view) if is_crun(binary) else ""
         self._make(bundle, bundle_config(view, bpf), view.root_group)
-        prepared = Prepared(bundle, choice, request.rootfs, options, bootstrap, bootstrap is not None)
+        prepared = Prepared(
+            bundle, choice, request.rootfs, options, bootstrap, bootstrap is not None, bool(container.sandbox)
+        )
         try:
             return self._complete(prepared, view, container, request)
         except BaseException:
@@ -178,10 +184,10 @@ class Preparer:
             bundles.create(bundle, config, group=group)
 
     def _complete(self, prepared: Prepared, view: SpecView, container: Container, request: CreateTask) -> Prepared:
-        bundle, bootstrap, mounts, checkpoint = prepared.bundle, prepared.bootstrap, "", ""
-        if bootstrap is not None:
+        bundle, bootstrap, checkpoint = prepared.bundle, prepared.bootstrap, ""
+        if prepared.joins and prepared.sandboxed:
             bundles.write_file(bundle.sandbox, container.sandbox.encode())
-        elif prepared.choice.builtin:
+        if bootstrap is None and prepared.choice.builtin:
             bootstrap = self._shims.address_for(bundle, view.annotations)
         if bootstrap is not None:
             bundles.save_bootstrap(bundle, bootstrap, self._builtin_binary)
@@ -190,16 +196,7 @@ class Preparer:
             checkpoint = self._checkpoints.unpack(bundle, request.checkpoint)
         rootfs, mounts = self._activate(bundle, request.rootfs)
         failpoint.hit("task.create.mounts")
-        return Prepared(
-            bundle,
-            prepared.choice,
-            rootfs,
-            prepared.options,
-            bootstrap,
-            prepared.sandboxed,
-            mounts,
-            checkpoint,
-        )
+        return replace(prepared, rootfs=rootfs, bootstrap=bootstrap, mounts=mounts, checkpoint=checkpoint)
 
     def _activate(self, bundle: Bundle, rootfs: Sequence[Mount]) -> tuple[Sequence[Mount], str]:
         """The mounts left for the shim, and the name of the activation ("" for none)."""

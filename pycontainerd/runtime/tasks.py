@@ -17,14 +17,21 @@ from pycontainerd.api.attach.v1 import attach_pb2
 from pycontainerd.api.runtime.task.v3 import task_pb2
 from pycontainerd.api.types.runc import options_pb2
 from pycontainerd.core import filters as filter_language
-from pycontainerd.core.errors import DeadlineExceeded, InvalidArgument, PycontainerdError, Unimplemented, Unknown
+from pycontainerd.core.errors import (
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    PycontainerdError,
+    Unimplemented,
+    Unknown,
+)
 from pycontainerd.core.identifiers import validate_identifier
 from pycontainerd.core.spans import no_span
 from pycontainerd.core.tasks import Exit, Metric, Process, Status
 from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime.convert import any_message, any_value, exit_of, mount_message, now, process_of
 from pycontainerd.runtime.deaths import Remains, lay_out
-from pycontainerd.runtime.exits import delete_event
+from pycontainerd.runtime.exits import UNKNOWN, delete_event
 from pycontainerd.runtime.publishing import Publishing
 from pycontainerd.runtime.shims import ShimGone, connect_task
 from pycontainerd.runtime.table import Table, Task
@@ -161,7 +168,7 @@ class Tasks:
 
     async def _shim_for(self, prepared: Prepared) -> Shim:
         bundle, bootstrap = prepared.bundle, prepared.bootstrap
-        if prepared.sandboxed and bootstrap is not None:
+        if prepared.joins and bootstrap is not None:
             return await self.shims.join(bundle, bootstrap, self.shims.builtin_binary)
         if prepared.choice.builtin and bootstrap is not None:
             return await self.shims.start_builtin(bundle, bootstrap)
@@ -199,17 +206,28 @@ class Tasks:
     async def _delete(self, task: Task) -> Exit:
         async with task.lock:
             self._check_held(task)
+            unknown: NotFound | None = None
             if task.deleted is None:
-                with self._span("task.delete", container=task.id):
-                    request = task_pb2.DeleteRequest(id=task.id)
-                    task.deleted = exit_of(await task.shim.call("Delete", request, task_pb2.DeleteResponse), "")
+                try:
+                    task.deleted = await self._delete_in_shim(task)
+                except ShimGone:
+                    raise
+                except NotFound as error:  # the shim has lost it: so must the table
+                    task.deleted, unknown = Exit(task.pid, UNKNOWN, now()), error
             failpoint.hit("task.delete.shim")
             await self.shims.release(task.shim, task.id, sandboxed=task.sandboxed)
             failpoint.hit("task.delete.released")
             await self.offload(self.preparer.remove, task.bundle, task.mounts)
             self.table.remove(task)
             task.finish(task.deleted)
+            if unknown is not None:
+                raise unknown
             return task.deleted
+
+    async def _delete_in_shim(self, task: Task) -> Exit:
+        with self._span("task.delete", container=task.id):
+            request = task_pb2.DeleteRequest(id=task.id)
+            return exit_of(await task.shim.call("Delete", request, task_pb2.DeleteResponse), "")
 
     def _check_held(self, task: Task) -> None:
         if not self.table.holds(task):
