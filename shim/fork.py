@@ -21,36 +21,19 @@ _OK = b"+"
 def fork_shim(request: ShimRequest, listener: _socket.socket) -> int:
     """Fork a shim that serves `listener`; return its pid once it does. Raises OSError saying what went wrong.
 
-    Two forks: the one between makes the session and is gone at once, so that the shim leads nothing, is nobody's
-    child here, and leaves no zombie with the template.
+    The caller is itself a child of the template and ends right afterwards, so the shim is nobody's child and leaves no
+    zombie. The caller makes the session; the shim is in it, but does not lead it.
     """
     read, write = fds.pipe()
-    try:
-        between = os.fork()
-        if between == 0:
-            _between(request, listener, write)
-        os.close(write)
-        write = -1
-        answer = _read_all(read)
-        os.waitpid(between, 0)
-    finally:
-        fds.close(read)
-        fds.close(write)
+    os.setsid()
+    if os.fork() == 0:
+        _shim(request, listener, write)
+    os.close(write)
+    answer = _read_all(read)
+    os.close(read)
     if not answer.startswith(_OK):
         raise OSError(0, answer.decode("utf-8", "replace") or "the new process ended before it was ready")
     return int(answer[1:])
-
-
-def _between(request: ShimRequest, listener: _socket.socket, report: int) -> None:
-    """The process between; never returns."""
-    status = 1
-    try:
-        os.setsid()
-        if os.fork() == 0:
-            _shim(request, listener, report)
-        status = 0
-    finally:
-        os._exit(status)
 
 
 def _shim(request: ShimRequest, listener: _socket.socket, report: int) -> None:
@@ -77,8 +60,7 @@ def become(request: ShimRequest, keep: tuple[int, ...]) -> None:
     if log >= 0:
         os.dup2(log, 2)
     fds.close_all_but((0, 1, 2, *keep))
-    signals.reset()
-    signals.ignore(signals.SIGPIPE, signals.SIGXFSZ)
+    signals.default(signals.SIGINT)  # the template has the others at their defaults; see its main
     os.chdir("/")
     os.umask(0o022)
     prctl.set_subreaper()

@@ -2,7 +2,7 @@
 
 The daemon starts it once, as
 
-    python -I -S -E -c "import sys; sys.path.insert(0, DIR); from shim.template import main; main()"
+    python -I -S -E -OO -X no_debug_ranges -c "import sys; sys.path.insert(0, DIR); from shim.template import main; main()"
 
 with one end of an AF_UNIX, SOCK_SEQPACKET socket pair as descriptor 3, and keeps the other end. Everything else the
 template inherits it closes; standard input and output become /dev/null, standard error stays the daemon's.
@@ -41,30 +41,20 @@ and is the reaper of everything below it. It must not notice when the template o
 
 from __future__ import annotations
 
+import shim.preload  # noqa: F401, I001 - first of all: what is rarely used must lie apart from the rest
+
 import _socket
-import gc
 import os
 import select
 
 from pycontainerd.linux import fds, idmap, openat2, prctl, signals
 from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
-from pycontainerd.wire.messages import (
-    attach,
-    cgroups_v1,
-    cgroups_v2,
-    events_task,
-    events_ttrpc,
-    google,
-    task_v3,
-    traces,
-    ttrpc,
-    types,
-    types_runc,
-)
+from pycontainerd.wire.messages import events_task, events_ttrpc, google, task_v3, ttrpc, types_runc
 from shim.fork import fork_shim
 from shim.jsontext import dumps, loads
 from shim.log import Log
+from shim.memory import settle
 from shim.runtime import default_binary
 from shim.stdio.jsonlines import Encoder
 
@@ -74,21 +64,34 @@ if TYPE_CHECKING:
 
 CONTROL = 3
 MESSAGE = 64 << 10
-_SETTLE = 1000  # milliseconds of quiet after which a burst counts as over
+_kept: list[bytes] = []
 _PATH_LIMIT = 107
-_MESSAGES = (
-    attach,
-    cgroups_v1,
-    cgroups_v2,
-    events_task,
-    events_ttrpc,
-    google,
-    task_v3,
-    traces,
-    ttrpc,
-    types,
-    types_runc,
+_HOT = (
+    ttrpc.Request,
+    ttrpc.Response,
+    events_ttrpc.ForwardRequest,
+    events_task.TaskCreate,
+    events_task.TaskStart,
+    events_task.TaskExit,
+    events_task.TaskDelete,
+    task_v3.CreateTaskRequest,
+    task_v3.CreateTaskResponse,
+    task_v3.StartRequest,
+    task_v3.StartResponse,
+    task_v3.StateRequest,
+    task_v3.StateResponse,
+    task_v3.WaitRequest,
+    task_v3.WaitResponse,
+    task_v3.DeleteRequest,
+    task_v3.DeleteResponse,
+    task_v3.ConnectRequest,
+    task_v3.ConnectResponse,
+    task_v3.KillRequest,
+    task_v3.ShutdownRequest,
+    types_runc.Options,
+    google.Empty,
 )
+"""What every container's life takes; the others are linked when they are first needed, by shims that need them."""
 
 
 class ShimRequest:
@@ -132,14 +135,29 @@ class ShimRequest:
         self.runtime_root: str = fields.get("runtime_root") or ""
 
 
-class Template:
-    """Serves requests that come over sockets of one datagram a request."""
+class Between:
+    """The process between the template and a shim: reads one request, forks the shim, replies, and is gone.
 
-    def __init__(self) -> None:
-        self._default_runtime = ""
+    It does all that the template would otherwise do, because what the template writes to stops being shared with the
+    shims forked before: every request it handled itself would cost each of them the pages that took.
+    """
+
+    def __init__(self, default_runtime: str) -> None:
+        self._default_runtime = default_runtime
+
+    def serve(self, control: _socket.socket) -> bool:
+        """Take one datagram and reply; False at the end of the file."""
+        try:
+            data, descriptors = fds.receive_fds(control, MESSAGE)
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        control.send(self.answer(data, descriptors))
+        return True
 
     def answer(self, data: bytes, descriptors: list[int]) -> bytes:
-        """Fork what the datagram asks for; the reply. Descriptors are closed here."""
+        """Fork what the datagram asks for; the reply."""
         seq: object = None
         try:
             fields = loads(data)
@@ -149,45 +167,47 @@ class Template:
             return dumps({"seq": seq, "pid": self._fork(ShimRequest(fields), descriptors)}).encode()
         except (ValueError, OSError, RpcError) as error:
             return dumps({"seq": seq, "error": str(error)}).encode()
-        finally:
-            for fd in descriptors:
-                fds.close(fd)
 
     def _fork(self, request: ShimRequest, descriptors: list[int]) -> int:
-        if not request.runtime:
-            self._default_runtime = self._default_runtime or default_binary()
-            request.runtime = self._default_runtime
-        listener = _socket.socket(fileno=descriptors.pop(0)) if descriptors else listen(request.socket)
+        request.runtime = request.runtime or self._default_runtime or default_binary()
+        if descriptors:
+            return fork_shim(request, _socket.socket(fileno=descriptors[0]))
+        listener = listen(request.socket)
         try:
             return fork_shim(request, listener)
         except OSError:
             _unlink(request.socket)
             raise
-        finally:
-            listener.close()
 
-    def serve(self, control: _socket.socket) -> None:
-        """Answer until the other end is closed."""
-        poll = select.poll()
-        poll.register(control.fileno(), select.POLLIN)
-        wait: int | None = None
-        while True:
-            if not poll.poll(wait):
-                prctl.trim_malloc()
-                wait = None
-                continue
-            try:
-                data, descriptors = fds.receive_fds(control, MESSAGE)
-            except ConnectionResetError:
-                return
-            if not data:
-                return
-            reply = self.answer(data, descriptors)
-            try:
-                control.send(reply)
-            except OSError:
-                return
-            wait = _SETTLE
+
+def serve(control: _socket.socket, default_runtime: str) -> None:
+    """Fork a process for each request until the other end is closed.
+
+    Nothing may happen here between two forks that is not needed: see `Between`.
+    """
+    poll = select.poll()
+    poll.register(control.fileno(), select.POLLIN)
+    fork, wait, ready = os.fork, os.waitpid, poll.poll
+    while True:
+        ready()
+        pid = fork()
+        if pid == 0:
+            _between(control, default_runtime)
+        if wait(pid, 0)[1] == _END:
+            return
+
+
+_END = 7 << 8
+"""Wait status of a process that found the end of the file."""
+
+
+def _between(control: _socket.socket, default_runtime: str) -> None:
+    """The process between; never returns."""
+    status = 1
+    try:
+        status = 0 if Between(default_runtime).serve(control) else _END >> 8
+    finally:
+        os._exit(status)
 
 
 def listen(path: str) -> _socket.socket:
@@ -240,19 +260,19 @@ def _unlink(path: str) -> None:
 
 def warm() -> None:
     """Do once what every shim would do first, so that the pages and tables it takes are shared."""
-    classes = [
-        value
-        for module in _MESSAGES
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, codec.Message) and value is not codec.Message
-    ]
-    codec.warm(*classes)
+    codec.warm(*_HOT)
     Encoder("stdout").feed(b'warm "up"\n')
     Log("error").debug(str((idmap, openat2)))
     loads(dumps({"warm": [1, True, None, "up"]}))
-    gc.collect()
-    gc.disable()
-    gc.freeze()
+    _kept.extend(settle())
+
+
+def _probe() -> str:
+    """The default runtime, "" when there is none (yet)."""
+    try:
+        return default_binary()
+    except RpcError:
+        return ""
 
 
 def main() -> None:
@@ -270,5 +290,6 @@ def main() -> None:
     except OSError:
         raise SystemExit("the shim template is started by the daemon, with a socket as descriptor 3") from None
     os.set_inheritable(CONTROL, False)
+    runtime = _probe()
     warm()
-    Template().serve(control)
+    serve(control, runtime)

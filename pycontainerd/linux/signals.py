@@ -67,6 +67,11 @@ def reset() -> None:
             pass
 
 
+def default(number: int) -> None:
+    """Give one signal its default disposition."""
+    _signal.signal(number, _signal.SIG_DFL)
+
+
 def ignore(*numbers: int) -> None:
     """Ignore these signals. Children that are spawned must be given the default again."""
     for number in numbers:
