@@ -31,20 +31,17 @@ def _is_number(text: str) -> bool:
 
 def parse_duration(text: str) -> float:
     """``1h30m``, ``90s``, ``1.5s``, ``300ms`` as seconds; a bare ``0`` too. Raises InvalidArgument."""
-    total, rest = 0.0, text
     if text == "0":
         return 0.0
-    while rest:
+    total, rest, valid = 0.0, text, bool(text)
+    while rest and valid:
         number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        rest = rest[len(number) :]
-        unit = rest[: len(rest) - len(rest.lstrip("nuµmsh"))]
-        unit = next((name for name, _ in _SECONDS if unit.startswith(name) and len(name) > 1), unit[:1])
-        factor = dict(_SECONDS).get(unit)
-        if factor is None or not _is_number(number):
-            break
-        total += float(number) * factor
-        rest = rest[len(unit) :]
-    if rest or not text:
+        letters = rest[len(number) :]
+        unit, factor = next((item for item in _SECONDS if letters.startswith(item[0])), ("", 0.0))
+        valid = bool(unit) and _is_number(number)
+        total += float(number) * factor if valid else 0.0
+        rest = letters[len(unit) :]
+    if not valid:
         raise InvalidArgument("duration", text, "give numbers with h, m, s or ms behind them, such as 1m30s")
     return total
 
