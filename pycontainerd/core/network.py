@@ -4,8 +4,8 @@ Docker's model. A *network* has a driver, subnets and options. An *endpoint* is 
 interface with a MAC and addresses. A *sandbox* is the network namespace of one container, with its endpoints and
 published ports. Rows are the truth: what the kernel holds is made from them, and made again from them.
 
-A container takes part by carrying the extension ``EXTENSION`` in its record (``pycontainerd.core.network_request`` reads
-it). Containers without it are nobody's business here.
+A container takes part by carrying the extension ``EXTENSION`` in its record (``core.network_request`` reads it).
+Containers without it are nobody's business here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MTU = "com.docker.network.driver.mtu"
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet of a network. ``range`` narrows what is handed out; ``aux`` names addresses that are never handed out."""
+    """A subnet of a network. ``range`` narrows what is handed out; addresses in ``aux`` never are, by name."""
 
     cidr: str
     gateway: str = ""
@@ -249,7 +249,7 @@ class SandboxEngine(Protocol):
         ...
 
     def remove(self, namespace: str, id: str) -> None:
-        """The record is gone: its addresses are free again. Idempotent; does nothing for containers that are not ours."""
+        """The record is gone: its addresses are free again. Idempotent; containers that are not ours are ignored."""
         ...
 
     def recover(self, running: Iterable[tuple[str, str]]) -> None:

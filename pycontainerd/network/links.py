@@ -1,0 +1,266 @@
+"""Links, addresses and routes, over netlink. Only for the agent: pyroute2 is heavy, and namespaces belong to threads.
+
+Every operation ends in the state it describes whatever part of it was there before, so that it may be repeated. A link
+that carries another alias than the one named is somebody else's, and is left alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from pycontainerd.network.namespaces import write_sysctl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pycontainerd.network.namespaces import Home
+
+DEFAULT_MTU = 1500
+_IFA_F_NODAD = 0x02
+
+
+class LinkError(OSError):
+    """Raised when netlink refuses; the message says what was tried."""
+
+
+@contextmanager
+def attempt(what: str, *, ignore: tuple[int, ...] = ()) -> Iterator[None]:
+    """Turn netlink's errors into LinkError; ``ignore`` are error numbers that mean it is so already."""
+    try:
+        yield
+    except NetlinkError as error:
+        if error.code not in ignore:
+            raise LinkError(error.code, f"{what}: {os.strerror(error.code)}") from error
+
+
+class Links:
+    """Netlink in the host's namespace, and in containers' for as long as a call lasts."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._host = IPRoute()
+        self._bridges: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._host.close()
+
+    # Looking
+
+    def index(self, name: str) -> int:
+        """The index of a link of the host, 0 when there is none."""
+        return find(self._host, name)
+
+    def alias(self, name: str) -> str | None:
+        """The alias of a link of the host ("" for none); None when there is no such link."""
+        try:
+            (link,) = self._host.link("get", ifname=name)
+        except NetlinkError as error:
+            if error.code == errno.ENODEV:
+                return None
+            raise LinkError(error.code, f"link {name}: {os.strerror(error.code)}") from error
+        return link.get_attr("IFLA_IFALIAS") or ""
+
+    def list(self) -> list[dict[str, Any]]:
+        """Every link of the host: name, alias, index."""
+        return [
+            {
+                "name": link.get_attr("IFLA_IFNAME"),
+                "alias": link.get_attr("IFLA_IFALIAS") or "",
+                "index": link["index"],
+            }
+            for link in self._host.get_links()
+        ]
+
+    def routes(self) -> list[str]:
+        """The destinations of the host's routes but the default ones, as networks: what new subnets must not cover."""
+        found = []
+        for family, bits in ((2, 32), (10, 128)):
+            for route in self._host.get_routes(family=family):
+                target, length = route.get_attr("RTA_DST"), route["dst_len"]
+                if target and 0 < length <= bits and route["type"] == 1 and not target.startswith("fe80"):
+                    found.append(f"{target}/{length}")
+        return found
+
+    def uplink_mtu(self) -> int:
+        """The MTU of the host's way out, 1500 when it has none."""
+        with suppress(NetlinkError, OSError):
+            for route in self._host.get_default_routes(family=2) or self._host.get_default_routes(family=10):
+                index = route.get_attr("RTA_OIF")
+                if index:
+                    (link,) = self._host.link("get", index=index)
+                    return int(link.get_attr("IFLA_MTU"))
+        return DEFAULT_MTU
+
+    # Bridges
+
+    def bridge(self, op: dict[str, Any]) -> None:
+        """A bridge: name, alias, mtu (0: the uplink's), addresses with prefixes, ipv6.
+
+        Raises LinkError (EEXIST) when the name belongs to somebody else's link.
+        """
+        name = op["name"]
+        known = self._bridges.get(name)
+        if known is not None and known[1] == op and host_index(name) == known[0]:
+            return
+        index = self._own_bridge(name, op["alias"])
+        mtu = op["mtu"] or self.uplink_mtu()
+        quiet(name, ipv6=op["ipv6"])
+        with attempt(f"set up bridge {name}"):
+            self._host.link("set", index=index, ifalias=op["alias"], mtu=mtu, state="up")
+        with attempt(f"have the packets on {name} filtered", ignore=(errno.EOPNOTSUPP, errno.EINVAL)):
+            if os.path.isdir("/proc/sys/net/bridge"):
+                settings = {"br_nf_call_iptables": 1, "br_nf_call_ip6tables": 1}
+                self._host.link("set", index=index, kind="bridge", **settings)
+        self._addresses(self._host, index, op["addresses"], name)
+        self._bridges[name] = (index, dict(op))
+
+    def _own_bridge(self, name: str, alias: str) -> int:
+        found = self.alias(name)
+        if found is None:
+            with attempt(f"make bridge {name}", ignore=(errno.EEXIST,)):
+                self._host.link("add", ifname=name, kind="bridge", br_mcast_snooping=0)
+        elif found != alias and (found or not self._is_empty_bridge(name)):
+            raise LinkError(errno.EEXIST, f"link {name} exists and is not this network's; remove it or choose another")
+        return self.index(name)
+
+    def _is_empty_bridge(self, name: str) -> bool:
+        """Whether this is the bridge of a creation that was cut off before it got its alias."""
+        return os.path.isdir(f"/sys/class/net/{name}/bridge") and not os.listdir(f"/sys/class/net/{name}/brif")
+
+    def _addresses(self, netlink: IPRoute, index: int, wanted: Sequence[str], name: str) -> None:
+        """Give a link addresses it lacks, and take those away that were ours before (their scope is global)."""
+        for cidr in wanted:
+            address, _, prefix = cidr.partition("/")
+            extra = {"flags": _IFA_F_NODAD} if ":" in address else {}
+            with attempt(f"give {name} the address {cidr}", ignore=(errno.EEXIST,)):
+                netlink.addr("add", index=index, address=address, prefixlen=int(prefix), **extra)
+
+    def localnet(self, name: str) -> None:
+        """Let 127.0.0.1 of the host reach containers behind a bridge (published ports; the packet filter guards it)."""
+        write_sysctl(f"net/ipv4/conf/{name}/route_localnet", "1", missing_ok=True)
+
+    def unlink(self, name: str, alias: str) -> bool:
+        """Delete a link of the host, if it carries the alias; whether it did."""
+        self._bridges.pop(name, None)
+        if self.alias(name) != alias:
+            return False
+        with attempt(f"delete link {name}", ignore=(errno.ENODEV, errno.EINVAL)):
+            self._host.link("del", index=self.index(name))
+        return True
+
+    # Endpoints
+
+    def veth(self, op: dict[str, Any]) -> None:
+        """A pair: ``name`` with ``alias`` on bridge ``master`` (``isolated`` from its other ports), and ``interface`` in
+        ``netns`` with ``mac``, ``mtu`` and ``addresses``."""
+        name, netns = op["name"], op["netns"]
+        present = self.alias(name)
+        if present is not None and present not in {"", op["alias"]}:
+            raise LinkError(errno.EEXIST, f"link {name} exists and is not ours")
+        with self._home.inside(netns):
+            inner = IPRoute()
+        try:
+            if present is not None and not find(inner, op["interface"]):
+                self._remove(name)
+                present = None
+            if present is None:
+                self._make_pair(op)
+            self._attach(op)
+            self._configure(inner, op)
+        finally:
+            inner.close()
+
+    def _make_pair(self, op: dict[str, Any]) -> None:
+        name, mtu = op["name"], op["mtu"] or self.uplink_mtu()
+        descriptor = os.open(op["netns"], os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            peer = {"ifname": op["interface"], "net_ns_fd": descriptor, "address": op["mac"], "mtu": mtu}
+            with attempt(f"make the pair {name} and {op['interface']} in {op['netns']}"):
+                self._host.link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
+        finally:
+            os.close(descriptor)
+
+    def _attach(self, op: dict[str, Any]) -> None:
+        name, index = op["name"], self.index(op["name"])
+        quiet(name, ipv6=False)
+        known = self._bridges.get(op["master"])
+        master = known[0] if known is not None else self.index(op["master"])
+        with attempt(f"put {name} on bridge {op['master']}"):
+            self._host.link("set", index=index, master=master, ifalias=op["alias"], state="up")
+        if op["isolated"]:
+            with attempt(f"isolate {name}"):
+                self._host.brport("set", index=index, isolated=1)
+
+    def _configure(self, inner: IPRoute, op: dict[str, Any]) -> None:
+        """Addresses and state inside; IPv6 is off on interfaces that have no address of it."""
+        interface, index = op["interface"], find(inner, op["interface"])
+        if not index:
+            raise LinkError(errno.ENODEV, f"interface {interface} is not in {op['netns']}")
+        with self._home.inside(op["netns"]):
+            quiet(interface, ipv6=any(":" in address for address in op["addresses"]))
+        self._addresses(inner, index, op["addresses"], f"{interface} in {op['netns']}")
+        with attempt(f"bring {interface} up in {op['netns']}"):
+            inner.link("set", index=index, state="up")
+
+    def _remove(self, name: str) -> None:
+        with attempt(f"delete link {name}", ignore=(errno.ENODEV,)):
+            self._host.link("del", index=self.index(name))
+
+    def loopback(self, netns: str) -> None:
+        """Bring the loopback of a namespace up."""
+        with self._home.inside(netns):
+            inner = IPRoute()
+        try:
+            with attempt(f"bring lo up in {netns}"):
+                inner.link("set", index=1, state="up")
+        finally:
+            inner.close()
+
+    def default_routes(self, netns: str, defaults: dict[str, list[str]]) -> None:
+        """Make these (family → gateway, interface) the namespace's default routes, and no others."""
+        with self._home.inside(netns):
+            inner = IPRoute()
+        try:
+            for version, family in (("4", 2), ("6", 10)):
+                self._default_route(inner, family, defaults.get(version))
+        finally:
+            inner.close()
+
+    def _default_route(self, inner: IPRoute, family: int, wanted: list[str] | None) -> None:
+        if wanted is not None:
+            gateway, interface = wanted
+            with attempt(f"set the default route through {gateway}"):
+                index = find(inner, interface)
+                inner.route("replace", family=family, dst="default", gateway=gateway, oif=index)
+            return
+        for route in inner.get_default_routes(family=family):
+            if route.get_attr("RTA_GATEWAY"):
+                with attempt("delete a default route", ignore=(errno.ESRCH,)):
+                    inner.route("del", family=family, dst="default", gateway=route.get_attr("RTA_GATEWAY"))
+
+
+def find(netlink: IPRoute, name: str) -> int:
+    """The index of a link, 0 when there is none."""
+    found = netlink.link_lookup(ifname=name)
+    return int(found[0]) if found else 0
+
+
+def host_index(name: str) -> int:
+    """The same for a link of the host, without asking netlink; 0 when it is gone."""
+    try:
+        with open(f"/sys/class/net/{name}/ifindex", encoding="ascii") as file:
+            return int(file.read())
+    except OSError:
+        return 0
+
+
+def quiet(interface: str, *, ipv6: bool) -> None:
+    """Switch IPv6 on a link of the current namespace on or off; without it no link-local address, no chatter."""
+    write_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6", "0" if ipv6 else "1", missing_ok=True)
