@@ -1,0 +1,106 @@
+"""Exit records, the events made of them, and telling each exit once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycontainerd.core.bundle import bundle_of
+from pycontainerd.core.events import Envelope
+from pycontainerd.core.tasks import Exit
+from pycontainerd.core.values import AnyValue
+from pycontainerd.runtime import bundle as bundles
+from pycontainerd.runtime.exits import delete_event, exit_event, parse_record, read_records
+from pycontainerd.runtime.publishing import Publishing
+from pycontainerd.runtime.table import Table, Task
+from pycontainerd.wire.messages.events_task import TaskExit
+
+if TYPE_CHECKING:
+    from pycontainerd.core.events import EventMessage
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+
+
+def test_records_of_init_and_execs(tmp_path: Path) -> None:
+    bundle = bundle_of(str(tmp_path / "s"), str(tmp_path / "r"), "ns", "c1")
+    assert read_records(bundle) == {}
+    os.makedirs(bundle.exits)
+    Path(f"{bundle.exits}/init").write_text('{"pid": 5, "status": 137, "seconds": 1767323045, "nanos": 678901234}')
+    Path(f"{bundle.exits}/exec.e.1").write_text('{"pid": 6, "status": 0, "seconds": 1, "nanos": 0}')
+    Path(f"{bundle.exits}/exec.bad").write_text('{"pid": 6')
+    Path(f"{bundle.exits}/init.tmp").write_text("{}")
+    records = read_records(bundle)
+    assert records["init"] == Exit(5, 137, NOW, "")
+    assert records["exec.e.1"].id == "e.1"
+    assert set(records) == {"init", "exec.e.1"}
+
+
+@given(st.binary(max_size=50))
+def test_no_record_crashes_the_reader(data: bytes) -> None:
+    parse_record(data, "")
+
+
+@pytest.mark.parametrize("text", ['{"pid":1,"status":2,"seconds":1e400,"nanos":0}', "[]", "null", '{"pid":"x"}'])
+def test_odd_records_are_none(text: str) -> None:
+    assert parse_record(text.encode(), "") is None
+
+
+def test_events_name_the_process() -> None:
+    init = exit_event("c1", Exit(5, 1, NOW))
+    assert (init.container_id, init.id, init.pid, init.exit_status) == ("c1", "c1", 5, 1)
+    assert init.exited_at is not None
+    assert (init.exited_at.seconds, init.exited_at.nanos) == (1767323045, 678901000)
+    assert exit_event("c1", Exit(6, 0, NOW, "e1")).id == "e1"
+    unset = delete_event("c1", Exit(5, 0, None)).exited_at
+    assert unset is not None
+    assert unset.seconds == -62135596800
+
+
+class _Heard:
+    """What subscribers got."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, str, Any]] = []
+        self.forwarded: list[Envelope] = []
+
+    def publish(self, namespace: str, topic: str, message: EventMessage) -> None:
+        self.published.append((namespace, topic, message))
+
+
+def _envelope(exec_id: str, pid: int, topic: str = "/tasks/exit") -> Envelope:
+    event = TaskExit(container_id="c1", id=exec_id or "c1", pid=pid)
+    return Envelope(NOW, "ns", topic, AnyValue(TaskExit.TYPE, event.encode()))
+
+
+@pytest.mark.asyncio
+async def test_an_exit_is_told_once_whoever_comes_first(tmp_path: Path) -> None:
+    bundle = bundle_of(str(tmp_path / "s"), str(tmp_path / "r"), "ns", "c1")
+    bundles.create(bundle, b"{}")
+    table, heard = Table(), _Heard()
+    shim: Any = SimpleNamespace(alive=True)
+    task = Task(bundle, shim, 5)
+    table.add(task)
+    publishing = Publishing(table, heard.publish)
+    publishing.relay(_envelope("e1", 6), heard.forwarded.append)
+    publishing.relay(_envelope("e1", 6), heard.forwarded.append)  # the shim's retry
+    assert publishing.exits(task, [Exit(6, 0, NOW, "e1"), Exit(5, 1, NOW)]) == 1
+    publishing.relay(_envelope("", 5), heard.forwarded.append)
+    assert [topic for _, topic, _ in heard.published] == ["/tasks/exit"]
+    assert len(heard.forwarded) == 1
+    assert bundles.read_published(bundle) == {("exec.e1", 6), ("init", 5)}
+    # Another process under the same id, other topics and unknown tasks pass.
+    for envelope in (_envelope("e1", 7), _envelope("", 5, "/tasks/start"), _envelope("", 5, "/tasks/start")):
+        publishing.relay(envelope, heard.forwarded.append)
+    table.remove(task)
+    publishing.relay(_envelope("", 5), heard.forwarded.append)
+    publishing.relay(Envelope(NOW, "ns", "/tasks/exit", AnyValue("x", b"\xff")), heard.forwarded.append)
+    assert len(heard.forwarded) == 6
+    await asyncio.sleep(0)
