@@ -190,7 +190,8 @@ class _Blocks:
                 group, blocks = [], 0
         if flags >> 2 & 1:
             group.append(self._take(4))
-        yield b"".join(group)
+        if group:
+            yield b"".join(group)
 
 
 class _Gzip:

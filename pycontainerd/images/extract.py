@@ -260,7 +260,7 @@ class Extractor:
     def _prune(self, path: bytes) -> None:
         """Delete what lies below ``path`` and did not come from this layer."""
         try:
-            directory = os.dup(self._dirs.find(path))
+            directory = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._dirs.find(path))
         except (FileNotFoundError, NotADirectoryError):
             return
         try:

@@ -253,7 +253,11 @@ def remove_tree(directory: int, base: bytes) -> None:
             except OSError as error:
                 if error.errno != errno.ENOTEMPTY:
                     raise
-                stack.append(_descend(parent, name))
+                fd, left = _clear(parent, name)
+                if left:
+                    stack.append((fd, left))
+                else:
+                    os.close(fd)
                 continue
             os.close(stack.pop()[0])
     finally:
@@ -261,8 +265,8 @@ def remove_tree(directory: int, base: bytes) -> None:
             os.close(fd)
 
 
-def _descend(parent: int, name: bytes) -> tuple[int, bytes]:
-    """Clear the directory's files and return its descriptor with one directory left to remove (or its first entry)."""
+def _clear(parent: int, name: bytes) -> tuple[int, bytes]:
+    """Delete the files of a directory; return its descriptor and the name of one directory left in it, if any."""
     fd = os.open(name, _READ, dir_fd=parent)
     left = b""
     try:
@@ -275,6 +279,4 @@ def _descend(parent: int, name: bytes) -> tuple[int, bytes]:
     except BaseException:
         os.close(fd)
         raise
-    if not left:
-        left = b"."  # emptied in the meantime
     return fd, left

@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import queue
+import resource
 import signal
 import socket
 import sys
@@ -62,63 +63,6 @@ class Mount:
         self.type, self.source, self.target, self.options = str(value[0]), str(value[1]), str(value[2]), list(value[3])
 
 
-class Pipeline:
-    """Reads a blob, decompresses it and hashes the result in threads of their own; those release the GIL for nearly
-    all they do, so that extraction goes on meanwhile."""
-
-    def __init__(self, blob: int, kind: str | None, limits: Limits) -> None:
-        self._blob, self._kind, self._limits = blob, kind, limits
-        self._offset = 0
-        self._pieces: queue.Queue[bytes | Exception] = queue.Queue(_QUEUE)
-        self._to_hash: queue.Queue[bytes] = queue.Queue(_QUEUE)
-        self._hash = hashlib.sha256()
-        self.size = 0
-        self._threads = [threading.Thread(target=self._produce), threading.Thread(target=self._digest)]
-        for thread in self._threads:
-            thread.start()
-
-    def next_piece(self) -> bytes:
-        """The next piece of the uncompressed stream, empty at its end. Raises what the producer ran into."""
-        piece = self._pieces.get()
-        if isinstance(piece, Exception):
-            raise piece
-        if not piece:
-            self._pieces.put(b"")  # the end stays the end
-        return piece
-
-    def result(self) -> str:
-        """The digest of all of it, once the end was read."""
-        for thread in self._threads:
-            thread.join()
-        return "sha256:" + self._hash.hexdigest()
-
-    def _read(self, size: int) -> bytes:
-        data = os.pread(self._blob, size, self._offset)
-        self._offset += len(data)
-        return data
-
-    def _produce(self) -> None:
-        limits = self._limits
-        try:
-            for piece in compression.decompress(self._read, self._kind):
-                self.size += len(piece)
-                if limits.bytes and self.size > limits.bytes + limits.free:
-                    raise TarError(f"the layer holds more than {limits.bytes} bytes")
-                if limits.ratio and self.size > limits.free and self.size > limits.ratio * self._offset:
-                    raise TarError(f"the layer unpacks to more than {limits.ratio} times its size")
-                self._to_hash.put(piece)
-                self._pieces.put(piece)
-            self._pieces.put(b"")
-        except Exception as error:  # noqa: BLE001 - carried over to the extracting thread
-            self._pieces.put(error)
-        finally:
-            self._to_hash.put(b"")
-
-    def _digest(self) -> None:
-        while piece := self._to_hash.get():
-            self._hash.update(piece)
-
-
 def apply(request: dict[str, Any], job: socket.socket, blob: int) -> dict[str, Any]:
     """Extract the blob below the root or mounts that the request names."""
     parents = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in request.get("parents", ())]
@@ -127,7 +71,7 @@ def apply(request: dict[str, Any], job: socket.socket, blob: int) -> dict[str, A
     keep = _SETTLE | {confine.CAP_MKNOD}
     if request["overlay"] and not request["userxattr"]:
         keep |= {confine.CAP_SYS_ADMIN}  # for trusted.overlay.opaque
-    _confine(job, {blob, *parents}, keep)
+    shut_in(job, {blob, *parents}, keep)
     limits = Limits(**request.get("limits", {}))
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     pipeline = Pipeline(blob, request["compression"], limits)
@@ -148,7 +92,7 @@ def dress(request: dict[str, Any], job: socket.socket, _unused: int) -> dict[str
     parents = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in request["parents"]]
     confine.private_mounts()
     _enter(request)
-    _confine(job, set(parents), _SETTLE)
+    shut_in(job, set(parents), _SETTLE)
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     directories = Directories(root, parents)
     directories.model([os.fsencode(path) for path in request["paths"]])
@@ -165,65 +109,11 @@ def compare(request: dict[str, Any], job: socket.socket, out: int) -> dict[str, 
         os.mkdir(f"{scratch}/{name}", 0o700)
         mount_all([Mount(each) for each in request[name]], f"{scratch}/{name}")
     confine.enter_root(scratch)
-    _confine(job, {out}, {confine.CAP_DAC_OVERRIDE, confine.CAP_DAC_READ_SEARCH})
-    sink = _Sink(out, request["compression"])
+    shut_in(job, {out}, {confine.CAP_DAC_OVERRIDE, confine.CAP_DAC_READ_SEARCH})
+    sink = Sink(out, request["compression"])
     writer = LayerWriter(b"/upper", sink.write, request.get("epoch"))
     writer.run(changes(b"/lower", b"/upper"))
     return {"digest": sink.close(), "size": sink.size}
-
-
-class _Sink:
-    """Hashes, compresses and writes in a thread of its own."""
-
-    def __init__(self, out: int, kind: str) -> None:
-        self._out, self._packer, self._hash = out, compression.compressor(kind), hashlib.sha256()
-        self._buffer: list[bytes] = []
-        self._buffered = self.size = 0
-        self._queue: queue.Queue[bytes] = queue.Queue(_QUEUE)
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def write(self, data: bytes) -> None:
-        """Take a piece of the archive; small ones are gathered. Raises what the writing thread ran into."""
-        self._buffer.append(data)
-        self._buffered += len(data)
-        if self._buffered >= 1 << 20:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._error is not None:
-            raise self._error
-        data = b"".join(self._buffer)
-        self._buffer.clear()
-        self._buffered = 0
-        if data:
-            self.size += len(data)
-            self._queue.put(data)
-
-    def close(self) -> str:
-        """Write what is left; return the digest of the uncompressed archive."""
-        self._flush()
-        self._queue.put(b"")
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        os.close(self._out)
-        return "sha256:" + self._hash.hexdigest()
-
-    def _run(self) -> None:
-        while data := self._queue.get():
-            if self._error is None:
-                try:
-                    self._hash.update(data)
-                    write_all(self._out, self._packer.compress(data))
-                except Exception as error:  # noqa: BLE001 - carried over to the walking thread
-                    self._error = error
-        try:
-            if self._error is None:
-                write_all(self._out, self._packer.flush())
-        except OSError as error:
-            self._error = error
 
 
 def _enter(request: dict[str, Any]) -> None:
@@ -235,14 +125,6 @@ def _enter(request: dict[str, Any]) -> None:
     else:
         mount(root, root, "", 0x1000 | 0x4000)
     confine.enter_root(root)
-
-
-def _confine(job: socket.socket, keep_fds: set[int], keep_capabilities: set[int]) -> None:
-    """The second half of shutting in. Threads start only after it: roots and capabilities are each thread's own."""
-    confine.drop_privileges(frozenset(keep_capabilities))
-    confine.close_others(frozenset(keep_fds | {job.fileno()}))
-    confine.forget_imports()
-    threading.Thread(target=_watch, args=(job,), daemon=True).start()
 
 
 _OPERATIONS: dict[str, Callable[[dict[str, Any], socket.socket, int], dict[str, Any]]] = {
@@ -275,14 +157,6 @@ def _read_request(connection: socket.socket) -> dict[str, Any]:
     return request
 
 
-def _watch(connection: socket.socket) -> None:
-    """End with the daemon (or with its interest): a worker must not write into a directory that is being removed."""
-    try:
-        connection.recv(1)
-    finally:
-        os._exit(1)
-
-
 def work(job: int, other: int) -> None:
     """One job from request to answer; never returns."""
     connection = socket.socket(fileno=job)
@@ -304,6 +178,8 @@ def main() -> None:
     compression.warm()
     hashlib.sha256(bytes(1 << 16)).hexdigest()
     json.loads(json.dumps({"warm": [1, "é", None]}))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # removing a deep tree holds a descriptor a level
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # workers are reaped by the kernel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=CONTROL)
