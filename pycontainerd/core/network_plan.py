@@ -117,14 +117,14 @@ def way_out(endpoints: Iterable[Endpoint], networks: Mapping[str, Network], vers
     return None
 
 
-def route_ops(netns: str, endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) -> list[Op]:
-    """The default routes of a sandbox, replacing those it has; none where it has no way out."""
+def route_op(netns: str, endpoints: Sequence[Endpoint], networks: Mapping[str, Network], *, fresh: bool = False) -> Op:
+    """The default routes of a sandbox, in place of those it has; none where it has no way out."""
     routes = {}
     for version in (4, 6):
         endpoint = way_out(endpoints, networks, version)
         if endpoint is not None:
             routes[str(version)] = [networks[endpoint.network].gateway(version), endpoint.interface]
-    return [{"op": "routes", "netns": netns, "defaults": routes}]
+    return {"op": "routes", "netns": netns, "defaults": routes, "fresh": fresh}
 
 
 def port_target(endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) -> Target:

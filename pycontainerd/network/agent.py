@@ -1,8 +1,8 @@
 """The network agent: one process with one thread that does for the daemon what touches namespaces, links and filters.
 
-The daemon starts it with one end of an AF_UNIX, SOCK_SEQPACKET socket pair, whose number is the last argument, and keeps
-the other end. It ends at end of file. One request is one datagram with a JSON object, or an empty object and a memory
-file (SCM_RIGHTS) that holds it:
+The daemon starts it with one end of an AF_UNIX, SOCK_SEQPACKET socket pair, whose number is the last argument, and
+keeps the other end. It ends at end of file. One request is one datagram with a JSON object, or an empty object and a
+memory file (SCM_RIGHTS) that holds it:
 
     {"ops": [{"op": name, …}, …]}        run in order, up to the first that fails
     → {"results": [value or null, …]}    with descriptors, where operations open some
@@ -14,7 +14,7 @@ Every operation may be repeated: a request that was in flight when an agent died
     unlink         name, alias                                          only a link that carries the alias
     localnet       name                                                 let 127.0.0.1 reach through a bridge
     veth           netns, name, alias, master, isolated, interface, mac, mtu, addresses
-    routes         netns, defaults: {"4": [gateway, interface], "6": …} default routes, replacing all others
+    routes         netns, defaults: {"4": [gateway, interface], "6": …}, fresh: no need to remove others
     netns.create   path, fresh                                          with loopback up; fresh: not one that is there
     netns.delete   path, links: [{name, alias}]                         links that live on a second later are deleted
     netns.list     directory                                            → paths
@@ -95,6 +95,12 @@ class Agent:
 
     def handle(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the operations of one request."""
+        try:
+            return self._run(request)
+        finally:
+            self.links.forget()
+
+    def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         results: list[object] = []
         for op in request.get("ops", ()):
             try:
@@ -181,14 +187,14 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "unlink": lambda agent, op: agent.links.unlink(op["name"], op["alias"]),
     "localnet": lambda agent, op: agent.links.localnet(op["name"]),
     "veth": _veth,
-    "routes": lambda agent, op: agent.links.default_routes(op["netns"], op["defaults"]),
+    "routes": lambda agent, op: agent.links.default_routes(op["netns"], op["defaults"], fresh=bool(op.get("fresh"))),
     "netns.create": _netns_create,
     "netns.delete": _netns_delete,
     "netns.list": lambda agent, op: namespaces.named(op["directory"]),
     "sysctl": _sysctl,
     "forward6": _forward6,
     "nft": lambda agent, op: agent.nft.run(op["script"], json=bool(op.get("json"))),
-    "links": lambda agent, op: agent.links.list(),
+    "links": lambda agent, op: agent.links.all(),
     "taken": lambda agent, op: agent.links.routes(),
     "forget": _forget,
     "socket": _socket,

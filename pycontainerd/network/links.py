@@ -45,11 +45,28 @@ class Links:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._host = IPRoute()
-        self._bridges: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._bridges: dict[str, tuple[int, int, dict[str, Any]]] = {}
+        self._inner: dict[str, IPRoute] = {}
+        self._indexes: dict[tuple[str, str], int] = {}
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._host.close()
+    def forget(self) -> None:
+        """Close the sockets in containers' namespaces, which are shared by the operations of one request."""
+        for netlink in self._inner.values():
+            netlink.close()
+        self._inner.clear()
+        self._indexes.clear()
+
+    def _inside(self, netns: str) -> IPRoute:
+        if netns not in self._inner:
+            with self._home.inside(netns):
+                self._inner[netns] = IPRoute()
+        return self._inner[netns]
+
+    def _inner_index(self, netns: str, interface: str) -> int:
+        key = netns, interface
+        if not self._indexes.get(key):
+            self._indexes[key] = find(self._inside(netns), interface)
+        return self._indexes[key]
 
     # Looking
 
@@ -67,7 +84,7 @@ class Links:
             raise LinkError(error.code, f"link {name}: {os.strerror(error.code)}") from error
         return link.get_attr("IFLA_IFALIAS") or ""
 
-    def list(self) -> list[dict[str, Any]]:
+    def all(self) -> list[dict[str, Any]]:
         """Every link of the host: name, alias, index."""
         return [
             {
@@ -107,7 +124,7 @@ class Links:
         """
         name = op["name"]
         known = self._bridges.get(name)
-        if known is not None and known[1] == op and host_index(name) == known[0]:
+        if known is not None and known[2] == op and host_index(name) == known[0]:
             return
         index = self._own_bridge(name, op["alias"])
         mtu = op["mtu"] or self.uplink_mtu()
@@ -119,7 +136,7 @@ class Links:
                 settings = {"br_nf_call_iptables": 1, "br_nf_call_ip6tables": 1}
                 self._host.link("set", index=index, kind="bridge", **settings)
         self._addresses(self._host, index, op["addresses"], name)
-        self._bridges[name] = (index, dict(op))
+        self._bridges[name] = (index, mtu, dict(op))
 
     def _own_bridge(self, name: str, alias: str) -> int:
         found = self.alias(name)
@@ -158,34 +175,42 @@ class Links:
     # Endpoints
 
     def veth(self, op: dict[str, Any]) -> None:
-        """A pair: ``name`` with ``alias`` on bridge ``master`` (``isolated`` from its other ports), and ``interface`` in
-        ``netns`` with ``mac``, ``mtu`` and ``addresses``."""
-        name, netns = op["name"], op["netns"]
-        present = self.alias(name)
-        if present is not None and present not in {"", op["alias"]}:
-            raise LinkError(errno.EEXIST, f"link {name} exists and is not ours")
-        with self._home.inside(netns):
-            inner = IPRoute()
-        try:
-            if present is not None and not find(inner, op["interface"]):
-                self._remove(name)
-                present = None
-            if present is None:
-                self._make_pair(op)
-            self._attach(op)
-            self._configure(inner, op)
-        finally:
-            inner.close()
+        """A pair: ``name`` with ``alias`` on bridge ``master`` (``isolated`` from its other ports), and ``interface``
+        in ``netns`` with ``mac``, ``mtu`` and ``addresses``."""
+        if not self._make_pair(op):
+            self._take_over(op)
+        self._attach(op)
+        self._configure(op)
 
-    def _make_pair(self, op: dict[str, Any]) -> None:
-        name, mtu = op["name"], op["mtu"] or self.uplink_mtu()
+    def _make_pair(self, op: dict[str, Any]) -> bool:
+        """Make the pair, without asking first whether it is there; False when it is."""
+        name, mtu = op["name"], self._mtu(op)
         descriptor = os.open(op["netns"], os.O_RDONLY | os.O_CLOEXEC)
         try:
             peer = {"ifname": op["interface"], "net_ns_fd": descriptor, "address": op["mac"], "mtu": mtu}
-            with attempt(f"make the pair {name} and {op['interface']} in {op['netns']}"):
-                self._host.link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
+            self._host.link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
+        except NetlinkError as error:
+            if error.code == errno.EEXIST:
+                return False
+            what = f"cannot make the pair {name} and {op['interface']} in {op['netns']}"
+            raise LinkError(error.code, f"{what}: {os.strerror(error.code)}") from error
         finally:
             os.close(descriptor)
+        return True
+
+    def _take_over(self, op: dict[str, Any]) -> None:
+        """A pair that is there already: ours as it should be, ours but lost its other end, or not ours."""
+        name = op["name"]
+        if self.alias(name) not in {"", None, op["alias"]}:
+            raise LinkError(errno.EEXIST, f"link {name} exists and is not ours")
+        if not self._inner_index(op["netns"], op["interface"]):
+            self._remove(name)
+            if not self._make_pair(op):
+                raise LinkError(errno.EEXIST, f"link {name} or {op['interface']} in {op['netns']} is in the way")
+
+    def _mtu(self, op: dict[str, Any]) -> int:
+        known = self._bridges.get(op["master"])
+        return op["mtu"] or (known[1] if known is not None else self.uplink_mtu())
 
     def _attach(self, op: dict[str, Any]) -> None:
         name, index = op["name"], self.index(op["name"])
@@ -198,15 +223,16 @@ class Links:
             with attempt(f"isolate {name}"):
                 self._host.brport("set", index=index, isolated=1)
 
-    def _configure(self, inner: IPRoute, op: dict[str, Any]) -> None:
+    def _configure(self, op: dict[str, Any]) -> None:
         """Addresses and state inside; IPv6 is off on interfaces that have no address of it."""
-        interface, index = op["interface"], find(inner, op["interface"])
+        interface, netns = op["interface"], op["netns"]
+        index, inner = self._inner_index(netns, interface), self._inside(netns)
         if not index:
-            raise LinkError(errno.ENODEV, f"interface {interface} is not in {op['netns']}")
-        with self._home.inside(op["netns"]):
+            raise LinkError(errno.ENODEV, f"interface {interface} is not in {netns}")
+        with self._home.inside(netns):
             quiet(interface, ipv6=any(":" in address for address in op["addresses"]))
-        self._addresses(inner, index, op["addresses"], f"{interface} in {op['netns']}")
-        with attempt(f"bring {interface} up in {op['netns']}"):
+        self._addresses(inner, index, op["addresses"], f"{interface} in {netns}")
+        with attempt(f"bring {interface} up in {netns}"):
             inner.link("set", index=index, state="up")
 
     def _remove(self, name: str) -> None:
@@ -215,35 +241,28 @@ class Links:
 
     def loopback(self, netns: str) -> None:
         """Bring the loopback of a namespace up."""
-        with self._home.inside(netns):
-            inner = IPRoute()
-        try:
-            with attempt(f"bring lo up in {netns}"):
-                inner.link("set", index=1, state="up")
-        finally:
-            inner.close()
+        with attempt(f"bring lo up in {netns}"):
+            self._inside(netns).link("set", index=1, state="up")
 
-    def default_routes(self, netns: str, defaults: dict[str, list[str]]) -> None:
-        """Make these (family → gateway, interface) the namespace's default routes, and no others."""
-        with self._home.inside(netns):
-            inner = IPRoute()
-        try:
-            for version, family in (("4", 2), ("6", 10)):
-                self._default_route(inner, family, defaults.get(version))
-        finally:
-            inner.close()
+    def default_routes(self, netns: str, defaults: dict[str, list[str]], *, fresh: bool) -> None:
+        """Make these (family → gateway, interface) the namespace's default routes; ``fresh`` if it has none yet."""
+        for version, family in (("4", 2), ("6", 10)):
+            wanted = defaults.get(version)
+            if wanted is not None:
+                gateway, interface = wanted
+                index = self._inner_index(netns, interface)
+                with attempt(f"set the default route through {gateway}"):
+                    self._inside(netns).route("replace", family=family, dst="default", gateway=gateway, oif=index)
+            if not fresh:
+                self._drop_routes(netns, family, wanted[0] if wanted else "")
 
-    def _default_route(self, inner: IPRoute, family: int, wanted: list[str] | None) -> None:
-        if wanted is not None:
-            gateway, interface = wanted
-            with attempt(f"set the default route through {gateway}"):
-                index = find(inner, interface)
-                inner.route("replace", family=family, dst="default", gateway=gateway, oif=index)
-            return
+    def _drop_routes(self, netns: str, family: int, keep: str) -> None:
+        inner = self._inside(netns)
         for route in inner.get_default_routes(family=family):
-            if route.get_attr("RTA_GATEWAY"):
+            gateway = route.get_attr("RTA_GATEWAY")
+            if gateway and gateway != keep:
                 with attempt("delete a default route", ignore=(errno.ESRCH,)):
-                    inner.route("del", family=family, dst="default", gateway=route.get_attr("RTA_GATEWAY"))
+                    inner.route("del", family=family, dst="default", gateway=gateway)
 
 
 def find(netlink: IPRoute, name: str) -> int:
