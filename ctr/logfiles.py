@@ -215,7 +215,9 @@ class Follower:
         self._file = _open(path)
         self.identity = _identity(self._file) if self._file >= 0 else (0, 0)
         self._rest = b""
-        self._last = ""
+        # Should our file be packed before a line of it was read, only times tell which lines were there before.
+        empty = self._file < 0 or os.fstat(self._file).st_size == 0
+        self._last = "".join(entry.time for entry in read_tail(path, 1)[-1:]) if empty else ""
 
     def fresh(self) -> Iterator[Entry]:
         """The entries that have come since the last call."""

@@ -1,0 +1,120 @@
+"""What is said on the command line arrives in Docker's Config and HostConfig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctr import container_flags
+from ctr.errors import Failure, UsageError
+from ctr.flags import Values, parse
+from ctr.signals import parse_signal
+
+
+def values(*words: str) -> Values:
+    return parse(container_flags.FLAGS, words)[0]
+
+
+def config(*words: str) -> dict[str, Any]:
+    return container_flags.config(values(*words), "busybox", ["sh"])
+
+
+def host_config(*words: str) -> dict[str, Any]:
+    return container_flags.host_config(values(*words))
+
+
+def test_config() -> None:
+    made = config(
+        "-it", "-u", "app", "-w", "/srv", "-h", "box", "-l", "a=1", "-l", "b", "--entrypoint", "/e", "--expose", "80"
+    )
+    assert made["Tty"]
+    assert made["OpenStdin"]
+    assert (made["User"], made["WorkingDir"], made["Hostname"], made["Entrypoint"]) == ("app", "/srv", "box", ["/e"])
+    assert made["Labels"] == {"a": "1", "b": ""}
+    assert made["ExposedPorts"] == {"80/tcp": {}}
+    assert "Entrypoint" not in config()
+
+
+def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "here")
+    monkeypatch.delenv("NOT_MINE", raising=False)
+    file = tmp_path / "env"
+    file.write_text("# comment\nA=file\nB=file\n\nMINE\n")
+    made = container_flags.environment(values("--env-file", str(file), "-e", "A=flag", "-e", "NOT_MINE", "-e", "E="))
+    assert made == ["A=flag", "B=file", "MINE=here", "NOT_MINE", "E="]
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="nowhere"):
+        container_flags.environment(values("--env-file", "/nowhere"))
+    file = tmp_path / "env"
+    file.write_text("A B=1\n")
+    with pytest.raises(Failure, match="white space"):
+        container_flags.environment(values("--env-file", str(file)))
+
+
+def test_host_config() -> None:
+    made = host_config(
+        "-m", "64m", "--memory-swap", "-1", "--cpus", "1.5", "--pids-limit", "10", "--cap-add", "NET_ADMIN",
+        "--privileged", "-v", "/a:/b:ro", "--tmpfs", "/run:size=1m", "--read-only", "--rm", "--init", "--ulimit",
+        "nofile=1:2", "--sysctl", "net.core.somaxconn=9", "--shm-size", "1m", "--network", "host", "--device",
+        "/dev/null", "--log-opt", "max-size=1m",
+    )  # fmt: skip
+    assert made["Memory"] == 64 << 20
+    assert made["MemorySwap"] == -1
+    assert made["NanoCpus"] == 1_500_000_000
+    assert made["PidsLimit"] == 10
+    assert made["Binds"] == ["/a:/b:ro"]
+    assert made["Tmpfs"] == {"/run": "size=1m"}
+    assert made["ReadonlyRootfs"]
+    assert made["AutoRemove"]
+    assert made["Init"]
+    assert made["Ulimits"][0]["Hard"] == 2
+    assert made["NetworkMode"] == "host"
+    assert made["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m"}}
+    assert "CpuShares" not in made
+
+
+def test_a_relative_directory_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert host_config("-v", "./x:/y")["Binds"] == [f"{tmp_path}/x:/y"]
+    assert host_config("-v", ".:/y")["Binds"] == [f"{tmp_path}:/y"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--restart=always", "--rm"), "cannot specify both --restart and --rm"),
+        (("--restart=x",), "--restart"),
+        (("-m", "x"), "--memory"),
+        (("-v", "a:b"), "-v"),
+        (("--network", "foo"), "network foo not found"),
+        (("-p", "80:80"), "publishing ports"),
+        (("--log-driver", "gelf"), "no log driver named 'gelf'"),
+        (("--log-opt", "nope=1"), "unknown log opt 'nope'"),
+        (("--ulimit", "x"), "--ulimit"),
+        (("--sysctl", "x"), "--sysctl"),
+        (("--security-opt", "seccomp=/nowhere"), "/nowhere"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_happens(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises((Failure, UsageError)) as caught:
+        host_config(*words)
+    assert message in caught.value.message
+
+
+def test_health() -> None:
+    made = config("--health-cmd", "true", "--health-interval", "5s", "--health-retries", "2")["Healthcheck"]
+    assert made == {"Test": ["CMD-SHELL", "true"], "Interval": 5 * 10**9, "Retries": 2}
+    assert config("--no-healthcheck")["Healthcheck"] == {"Test": ["NONE"]}
+
+
+def test_signals() -> None:
+    assert [parse_signal(text) for text in ("SIGTERM", "term", "15", "KILL", "RTMIN", "SIGRTMIN+3", "RTMAX-1")] == [
+        15, 15, 15, 9, 34, 37, 63,
+    ]  # fmt: skip
+    for bad in ("", "0", "65", "NOPE", "RTMIN+99", "-9"):
+        with pytest.raises(UsageError):
+            parse_signal(bad)
