@@ -2,7 +2,8 @@
 
 The daemon starts it once, as
 
-    python -I -S -E -OO -X no_debug_ranges -c "import sys; sys.path.insert(0, DIR); from shim.template import main; main()"
+    python -I -S -E -OO -X no_debug_ranges -c "import sys; sys.path.insert(0, DIR); from shim.template import main;
+        main()"
 
 with one end of an AF_UNIX, SOCK_SEQPACKET socket pair as descriptor 3, and keeps the other end. Everything else the
 template inherits it closes; standard input and output become /dev/null, standard error stays the daemon's.
@@ -41,12 +42,11 @@ and is the reaper of everything below it. It must not notice when the template o
 
 from __future__ import annotations
 
-import shim.preload  # noqa: F401, I001 - first of all: what is rarely used must lie apart from the rest
-
 import _socket
 import os
 import select
 
+import shim.preload  # noqa: F401 - first of all: what is rarely used must lie apart from the rest
 from pycontainerd.linux import fds, idmap, openat2, prctl, signals
 from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
@@ -56,16 +56,16 @@ from shim.jsontext import dumps, loads
 from shim.log import Log
 from shim.memory import settle
 from shim.runtime import default_binary
+from shim.sockets import CONTROL, MESSAGE, listen, unlink
 from shim.stdio.jsonlines import Encoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-CONTROL = 3
-MESSAGE = 64 << 10
 _kept: list[bytes] = []
-_PATH_LIMIT = 107
+_IDLE = 600_000
+_PATIENCE = 5.0
 _HOT = (
     ttrpc.Request,
     ttrpc.Response,
@@ -176,12 +176,12 @@ class Between:
         try:
             return fork_shim(request, listener)
         except OSError:
-            _unlink(request.socket)
+            unlink(request.socket)
             raise
 
 
-def serve(control: _socket.socket, default_runtime: str) -> None:
-    """Fork a process for each request until the other end is closed.
+def serve(control: _socket.socket, default_runtime: str, idle: int | None = None) -> None:
+    """Fork a process for each request until the other end is closed, or nothing has come for `idle` milliseconds.
 
     Nothing may happen here between two forks that is not needed: see `Between`.
     """
@@ -189,10 +189,11 @@ def serve(control: _socket.socket, default_runtime: str) -> None:
     poll.register(control.fileno(), select.POLLIN)
     fork, wait, ready = os.fork, os.waitpid, poll.poll
     while True:
-        ready()
+        if not ready(idle):
+            return
         pid = fork()
         if pid == 0:
-            _between(control, default_runtime)
+            _between(control, default_runtime, idle is not None)
         if wait(pid, 0)[1] == _END:
             return
 
@@ -201,61 +202,24 @@ _END = 7 << 8
 """Wait status of a process that found the end of the file."""
 
 
-def _between(control: _socket.socket, default_runtime: str) -> None:
+def _between(control: _socket.socket, default_runtime: str, shared: bool) -> None:
     """The process between; never returns."""
     status = 1
     try:
-        status = 0 if Between(default_runtime).serve(control) else _END >> 8
+        if shared:
+            control = _accept(control)
+        status = 0 if Between(default_runtime).serve(control) or shared else _END >> 8
     finally:
         os._exit(status)
 
 
-def listen(path: str) -> _socket.socket:
-    """A listening socket at `path`, mode 0600, in place of a dead leftover.
-
-    Raises OSError: EADDRINUSE when somebody answers there.
-    """
-    kind = _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC
-    if len(os.fsencode(path)) > _PATH_LIMIT:
-        raise OSError(36, f"socket path is longer than {_PATH_LIMIT} bytes", path)
-    made = _socket.socket(_socket.AF_UNIX, kind)
-    mask = os.umask(0o177)
-    try:
-        try:
-            made.bind(path)
-        except OSError as error:
-            if error.errno != 98 or answers(path):
-                raise OSError(error.errno, f"cannot listen: {error.strerror}", path) from None
-            _unlink(path)
-            made.bind(path)
-        made.listen(128)
-    except OSError:
-        made.close()
-        raise
-    finally:
-        os.umask(mask)
-    return made
-
-
-def answers(path: str) -> bool:
-    """Whether somebody accepts connections at this socket."""
-    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
-    try:
-        probe.connect(path)
-    except BlockingIOError:
-        return True  # its queue is full, so it lives
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+def _accept(listener: _socket.socket) -> _socket.socket:
+    """The next connection to a shared template; its peer must be of the same user, and speak at once."""
+    connection = fds.accept(listener)
+    if fds.peer_uid(connection) != os.getuid():
+        os._exit(1)
+    connection.settimeout(_PATIENCE)
+    return connection
 
 
 def warm() -> None:
@@ -276,7 +240,11 @@ def _probe() -> str:
 
 
 def main() -> None:
-    """Serve requests on descriptor 3 until its other end is closed."""
+    """Serve requests on descriptor 3 until its other end is closed.
+
+    When descriptor 3 listens, the template is a shared one (see `launch`): it takes one request a connection, and ends
+    when none has come for ten minutes.
+    """
     prctl.frugal_malloc()
     prctl.set_name("pycontainerd-template")
     signals.reset()
@@ -287,9 +255,12 @@ def main() -> None:
     fds.close_all_but((0, 1, 2, CONTROL))
     try:
         control = _socket.socket(fileno=CONTROL)
+        shared = bool(control.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN))
     except OSError:
-        raise SystemExit("the shim template is started by the daemon, with a socket as descriptor 3") from None
+        raise SystemExit("the shim template is started by a daemon, with a socket as descriptor 3") from None
     os.set_inheritable(CONTROL, False)
     runtime = _probe()
     warm()
-    serve(control, runtime)
+    serve(control, runtime, _IDLE if shared else None)
+    if shared:
+        unlink(os.environ.get("PYCONTAINERD_TEMPLATE_SOCKET", ""))

@@ -69,7 +69,7 @@ def _create(shim: Shim, request: CreateTaskRequest, trace: NoTrace) -> Steps[Con
         with trace.step("mount rootfs"):
             mount_rootfs(container, request)
         container.spec = prepare(request.bundle, f"{request.bundle}/rootfs")
-        files.write_runtime(request.bundle, container.runtime.binary, remembered(options))
+        files.write_runtime(request.bundle, container.runtime.binary, remembered(options, container.runtime))
         stdio = container.init.stdio = Stdio(shim.loop, shim.children, shim.journal, names)
         stdio.open(container.owner)
         yield from stdio.ready()

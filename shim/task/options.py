@@ -72,7 +72,9 @@ def join_shim_cgroup(shim: Shim, options: Options) -> None:
         raise from_oserror("shim cgroup", error) from None
 
 
-def remembered(options: Options) -> dict[str, object]:
-    """The options as they are kept in the bundle."""
+def remembered(options: Options, runtime: Runtime) -> dict[str, object]:
+    """The options as they are kept in the bundle, the runtime's root being the one in use."""
     names = [field[1] for field in Options.FIELDS]
-    return {name: getattr(options, name) for name in names if getattr(options, name)}
+    kept: dict[str, object] = {name: getattr(options, name) for name in names if getattr(options, name)}
+    kept["root"] = runtime.root.rpartition("/")[0]
+    return kept
