@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _START = (
     "import sys; n = int(sys.argv[1]); sys.path[:0] = sys.argv[2:]; "
     "import os; os.dup2(n, 3); "
-    "from pycontainerd.images.worker import main; main()"
+    "from pycontainerd.images import treework, worker; worker.main(treework.OPERATIONS)"
 )
 _ERRORS: dict[str, type[errors.PycontainerdError]] = {
     "InvalidArgument": errors.InvalidArgument,

@@ -26,9 +26,14 @@ def copy_tree(source: str, target: str) -> None:
 
     Raises OSError naming the path; what was copied until then stays.
     """
+    copy_places(Place.top(source), Place.top(target))
+
+
+def copy_places(source: Place, target: Place) -> None:
+    """As `copy_tree`, for trees that are open already. Attributes of links and devices are read under /proc/self/fd."""
     links: dict[tuple[int, int], tuple[Anchor, str]] = {}
     finished: list[tuple[Place, Place]] = []
-    pending = [(Place.top(source), Place.top(target))]
+    pending = [(source, target)]
     while pending:
         place, mine = pending.pop()
         finished.append((place, mine))
