@@ -189,7 +189,11 @@ class Shims:
                     runtime=_NAMED_ALWAYS,
                     runtime_root=settings.runtime_root,
                 )
-                shim = await self._fork(request, bootstrap)
+                try:
+                    shim = await self._fork(request, bootstrap)
+                except PycontainerdError:
+                    self.drop_socket(bootstrap)
+                    raise
             shim.holds.add(bundle.id)
             return shim
 
@@ -302,9 +306,9 @@ class Shims:
         except OSError:
             return None
 
-    def drop_socket(self, shim: Shim) -> None:
+    def drop_socket(self, bootstrap: Bootstrap) -> None:
         """Remove the socket a dead built-in shim has left."""
-        path = shim.bootstrap.path
+        path = bootstrap.path
         if path.startswith(f"{self._settings.socket_dir}/"):
             with contextlib.suppress(OSError):
                 os.unlink(path)

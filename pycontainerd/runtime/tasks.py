@@ -185,6 +185,8 @@ class Tasks:
             if isinstance(error, ShimGone) or not prepared.choice.builtin:
                 # Shims of the runc family forget a container that they failed to set up, and leave it to `delete`.
                 await self.offload(lay_out, self.foreign, bundle, shim.binary)
+            if isinstance(error, ShimGone):
+                self.shims.drop_socket(shim.bootstrap)
         await self.shims.release(shim, bundle.id, sandboxed=prepared.sandboxed)
 
     async def start(self, namespace: str, id: str, exec_id: str = "") -> int:
@@ -407,7 +409,7 @@ class Tasks:
             self.publishing.exits(task, [*remains.execs.values(), remains.init])
             self.publishing.publish(task.namespace, "/tasks/delete", delete_event(task.id, remains.init))
             await self.offload(self.preparer.remove, task.bundle, task.mounts)
-            self.shims.drop_socket(task.shim)
+            self.shims.drop_socket(task.shim.bootstrap)
             self.table.remove(task)
             task.finish(remains.init, remains.execs)
 

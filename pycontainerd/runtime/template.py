@@ -122,15 +122,16 @@ class Template:
             raise Unknown(f"shim request for {request.id} is too large ({len(message)} bytes)")
         future: asyncio.Future[int] = loop.create_future()
         self._replies[sequence] = future
+        control = self._socket
+        assert control is not None
         try:
             async with asyncio.timeout(REQUEST_LIMIT):
-                assert self._socket is not None
-                await loop.sock_sendall(self._socket, message)
+                await loop.sock_sendall(control, message)
                 return await future
         except TimeoutError:
             raise DeadlineExceeded("shim", request.id, f"the template did not fork it in {REQUEST_LIMIT:g} s") from None
         except OSError as error:
-            if not isinstance(error, ConnectionError):
+            if self._socket is control:  # noticed by writing, before the end of file was read
                 self._lost()
             raise ConnectionResetError(str(error)) from error
         finally:

@@ -182,6 +182,9 @@ class Host:
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for controller in os.listdir("/sys/fs/cgroup"):
+            with contextlib.suppress(OSError):
+                os.rmdir(f"/sys/fs/cgroup/{controller}/{self.namespace}")
         unmount_all(self.state, 2)
         shutil.rmtree(self.base, ignore_errors=True)
         assert not left, left
