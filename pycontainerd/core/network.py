@@ -349,6 +349,10 @@ class NetworkStore(Protocol):
 
     def publish(self, sandbox: Sandbox, ports: Sequence[PublishedPort]) -> None: ...
 
+    def published(self, proto: str, port: int) -> Sequence[tuple[str, PublishedPort]]:
+        """Who publishes a host port: names of containers, and what they publish."""
+        ...
+
     def deactivate(self, namespace: str, container: str, generation: int) -> None: ...
 
     def connect(self, sandbox: Sandbox, request: EndpointRequest, link: str) -> Endpoint:

@@ -139,6 +139,70 @@ CREATE TABLE mounts (
 ) STRICT;
 """
 
+# Each address of an endpoint is a row, so that none is handed out twice. They sort as numbers do: the family's digit,
+# then 32 hex digits. A cursor is the address handed out last. ``link`` names interfaces of the host.
+_NETWORKS = """
+CREATE TABLE networks (
+    namespace  TEXT NOT NULL,
+    id         TEXT NOT NULL PRIMARY KEY,
+    name       TEXT NOT NULL,
+    driver     TEXT NOT NULL,
+    settings   TEXT NOT NULL,
+    labels     TEXT NOT NULL DEFAULT '{}',
+    link       TEXT NOT NULL DEFAULT '',
+    removing   INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    UNIQUE (namespace, name)
+) STRICT;
+CREATE TABLE addresses (
+    network  TEXT NOT NULL,
+    address  TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    PRIMARY KEY (network, address)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX addresses_endpoint ON addresses (endpoint);
+CREATE TABLE address_cursors (
+    network TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    cursor  TEXT NOT NULL,
+    PRIMARY KEY (network, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE endpoints (
+    id        TEXT NOT NULL PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    container TEXT NOT NULL,
+    network   TEXT NOT NULL,
+    interface TEXT NOT NULL,
+    mac       TEXT NOT NULL,
+    ip4       TEXT NOT NULL DEFAULT '',
+    ip6       TEXT NOT NULL DEFAULT '',
+    aliases   TEXT NOT NULL DEFAULT '[]',
+    link      TEXT NOT NULL DEFAULT '',
+    UNIQUE (namespace, container, network)
+) STRICT;
+CREATE INDEX endpoints_network ON endpoints (network);
+CREATE TABLE sandboxes (
+    namespace  TEXT NOT NULL,
+    container  TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    request    TEXT NOT NULL,
+    active     INTEGER NOT NULL DEFAULT 0,
+    generation INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (namespace, container)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE published_ports (
+    namespace      TEXT NOT NULL,
+    container      TEXT NOT NULL,
+    position       INTEGER NOT NULL,
+    proto          TEXT NOT NULL,
+    host_ip        TEXT NOT NULL,
+    host_port      INTEGER NOT NULL,
+    container_port INTEGER NOT NULL,
+    PRIMARY KEY (namespace, container, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX published_ports_host ON published_ports (proto, host_port);
+"""
+
 STEPS: tuple[tuple[str, str], ...] = (
     ("meta-1", _META),
     ("namespaces-1", _NAMESPACES),
@@ -148,5 +212,6 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("leases-1", _LEASES),
     ("snapshots-1", _SNAPSHOTS),
     ("mounts-1", _MOUNTS),
+    ("networks-1", _NETWORKS),
 )
 """Every step, oldest first."""
