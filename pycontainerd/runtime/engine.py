@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 BUILTIN_SHIM = os.path.join(os.path.dirname(sys.executable), "containerd-shim-pycontainerd-v1")
 """The path by which bundles name the built-in shim; it is there when the package is installed."""
+_GRAVE = re.compile(r"\blevel=(warn|error|fatal|panic)|^(panic|fatal error|Traceback)")
 _log = structlog.get_logger("runtime")
 
 
@@ -157,4 +159,6 @@ def _shim_oom_score() -> int | None:
 
 
 def _log_shim_line(namespace: str, container: str, line: str) -> None:
-    _log.info("shim", namespace=namespace, container=container, line=line)
+    """Shims say their level in the line (``level=warning``); what is no warning is only for those who look closely."""
+    say = _log.warning if _GRAVE.search(line) else _log.debug
+    say("shim", namespace=namespace, container=container, line=line)

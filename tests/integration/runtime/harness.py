@@ -185,6 +185,7 @@ class Host:
         for controller in os.listdir("/sys/fs/cgroup"):
             with contextlib.suppress(OSError):
                 os.rmdir(f"/sys/fs/cgroup/{controller}/{self.namespace}")
+        shutil.rmtree(f"/run/containerd/runc/{self.namespace}", ignore_errors=True)
         unmount_all(self.state, 2)
         shutil.rmtree(self.base, ignore_errors=True)
         assert not left, left

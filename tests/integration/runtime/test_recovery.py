@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from pycontainerd.core.errors import NotFound, PycontainerdError
-from pycontainerd.core.tasks import Status, Stdio
+from pycontainerd.core.tasks import CreateTask, Status, Stdio
+from pycontainerd.core.values import Mount
 from pycontainerd.linux import process
 from tests.integration.runtime.harness import DEBIAN_SHIM, Host, decode, make_spec, process_spec, runs, shim_pid
 
@@ -80,6 +81,16 @@ async def test_a_shim_killed_after_its_container_ended_changes_nothing_of_how_it
     assert _exits(host, "c1") == [("c1", 9)]
     await host.settled()
     assert host.leftovers() == []
+
+
+async def test_a_killed_shims_mounts_are_taken_off(host: Host, runtime: str) -> None:
+    host.add("c1", SLEEP, runtime=runtime, root={"path": "rootfs", "readonly": True})
+    await host.run(CreateTask("c1", rootfs=[Mount("bind", host.rootfs, options=("rbind", "ro"))]))
+    await _kill_shim(host, "c1")
+    await host.until("/tasks/delete", "c1")
+    await host.settled()
+    assert host.leftovers() == []
+    assert os.listdir(f"{host.rootfs}/bin")
 
 
 async def test_calls_in_flight_when_a_shim_dies_find_no_task(host: Host, runtime: str) -> None:

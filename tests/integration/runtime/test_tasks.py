@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
+from pycontainerd.api.runtime.task.v3 import task_pb2
+from pycontainerd.core.bundle import Bootstrap, bundle_of
 from pycontainerd.core.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -20,8 +23,10 @@ from pycontainerd.core.errors import (
     Unknown,
 )
 from pycontainerd.core.tasks import Attachment, CreateTask, Status, Stdio
-from pycontainerd.core.values import AnyValue
-from tests.integration.runtime.harness import DEBIAN_SHIM, Host, decode, process_spec
+from pycontainerd.core.values import AnyValue, Mount
+from pycontainerd.linux import mountinfo
+from pycontainerd.runtime import bundle as bundles
+from tests.integration.runtime.harness import DEBIAN_SHIM, SPEC, Host, decode, process_spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -282,4 +287,79 @@ async def test_a_client_that_goes_away_during_create_leaves_no_task(host: Host, 
             await creating
         await host.settled()
         assert len(host.tasks.table) == 0
+    assert host.leftovers() == []
+
+
+async def test_the_shim_mounts_the_root_and_takes_it_off_again(host: Host, runtime: str) -> None:
+    host.add("c1", ["/bin/sleep", "60"], runtime=runtime, root={"path": "rootfs", "readonly": True})
+    mounts = [Mount("bind", host.rootfs, options=("rbind", "ro"))]
+    await host.run(CreateTask("c1", rootfs=mounts))
+    bundle = host.tasks.table.get(host.namespace, "c1").bundle
+    assert mountinfo.below(host.state) == [bundle.rootfs]
+    await host.tasks.kill(host.namespace, "c1", "", signal.SIGKILL, all=False)
+    await host.tasks.wait(host.namespace, "c1")
+    await host.tasks.delete(host.namespace, "c1")
+    assert mountinfo.below(host.state) == []
+    assert os.path.exists(f"{host.rootfs}/bin/busybox")  # noqa: ASYNC240
+
+
+async def test_mounts_that_fail_are_an_error_and_leave_nothing(host: Host, runtime: str) -> None:
+    host.add("c1", ["/bin/true"], runtime=runtime, root={"path": "rootfs"})
+    for mount in (Mount("bind", "/no/such/source", options=("rbind",)), Mount("nosuchfs", "none")):
+        with pytest.raises(PycontainerdError, match="mount"):
+            await host.tasks.create(host.namespace, CreateTask("c1", rootfs=[mount]))
+        await host.settled()
+    assert host.leftovers() == []
+
+
+async def test_a_stale_bundle_is_no_obstacle(host: Host) -> None:
+    request = host.add("c1", ["/bin/sleep", "60"])
+    stale = bundle_of(host.state, host.root, host.namespace, "c1")
+    bundles.create(stale, b"{}")
+    bundles.save_bootstrap(stale, Bootstrap("unix:///nowhere", 3), "/no/longer/there")
+    await host.run(request)
+    assert (await host.tasks.get(host.namespace, "c1")).status == Status.RUNNING
+
+
+async def test_joining_a_shim_by_its_address(host: Host) -> None:
+    tasks, ns = host.tasks, host.namespace
+    await host.run(host.add("c1", ["/bin/sleep", "60"]))
+    address = tasks.table.get(ns, "c1").shim.bootstrap.address
+    host.add("c2", ["/bin/sleep", "60"])
+    await host.run(CreateTask("c2", task_api_address=f"ttrpc+{address}", task_api_version=3))
+    assert tasks.table.get(ns, "c2").shim is tasks.table.get(ns, "c1").shim
+    host.add("c3", ["/bin/sleep", "60"])
+    with pytest.raises(InvalidArgument, match="ttrpc"):
+        await tasks.create(ns, CreateTask("c3", task_api_address=address))
+    with pytest.raises(Unknown, match="nowhere"):
+        await tasks.create(ns, CreateTask("c3", task_api_address="ttrpc+unix:///nowhere"))
+    for name in ("c1", "c2"):
+        await tasks.kill(ns, name, "", signal.SIGKILL, all=False)
+        await tasks.wait(ns, name)
+        await tasks.delete(ns, name)
+    assert host.leftovers() == []
+
+
+async def test_a_task_that_its_shim_has_lost_does_not_haunt_the_table(host: Host, runtime: str) -> None:
+    tasks, ns = host.tasks, host.namespace
+    await tasks.create(ns, host.add("c1", ["/bin/true"], runtime=runtime))
+    waiter = asyncio.create_task(tasks.wait(ns, "c1"))
+    await asyncio.sleep(0.02)
+    shim = tasks.table.get(ns, "c1").shim
+    await shim.call("Delete", task_pb2.DeleteRequest(id="c1"), task_pb2.DeleteResponse)
+    with pytest.raises(NotFound):
+        await tasks.delete(ns, "c1")
+    await waiter
+    await host.settled()
+    assert host.leftovers() == []
+    await tasks.create(ns, host.add("c1", ["/bin/true"], runtime=runtime))
+
+
+async def test_specs_that_are_none_are_refused(host: Host) -> None:
+    request = host.add("c1", ["/bin/true"])
+    record = host.containers.records[host.namespace, "c1"]
+    for spec in (None, AnyValue(SPEC, b"nonsense"), AnyValue(SPEC, b"[]")):
+        host.containers.records[host.namespace, "c1"] = replace(record, spec=spec)
+        with pytest.raises(InvalidArgument, match="spec"):
+            await host.tasks.create(host.namespace, request)
     assert host.leftovers() == []
