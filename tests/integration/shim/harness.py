@@ -182,7 +182,7 @@ class Host:
         """Exec the template with its control socket as descriptor 3."""
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         number = theirs.detach()
-        command = 'exec "$0" -I -S -E -c "$1" 3<&"$2"'
+        command = 'exec "$0" -I -S -E -OO -X no_debug_ranges -c "$1" 3<&"$2"'
         self.template = subprocess.Popen(
             ["/bin/bash", "-c", command, sys.executable, LAUNCH, str(number)],
             pass_fds=(number,),
@@ -325,8 +325,8 @@ class Box:
         return ""
 
     def alive(self) -> bool:
-        """Whether the shim's process is there."""
-        return Path(f"/proc/{self.pid}").exists()
+        """Whether the shim's process runs (and is not merely waiting to be reaped)."""
+        return running(self.pid)
 
     def destroy(self) -> None:
         """End the container, however it is."""
@@ -340,6 +340,14 @@ class Box:
             self.shutdown()
         self.client.close()
         os.close(self._log)
+
+
+def running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def eventually(condition: Any, limit: float = 10.0, what: str = "") -> None:
