@@ -58,4 +58,4 @@ def command_code(error: PycontainerdError) -> int:
 
 
 _MISSING = ("executable file not found", "executable file `", "no such file or directory: unknown", "stat no such file")
-_REFUSED = ("permission denied", "is a directory", "exec format error", "not a directory")
+_REFUSED = ("open executable", "permission denied", "is a directory", "exec format error", "not a directory")

@@ -126,21 +126,23 @@ def image_size(context: Context, contents: images.Contents, sizes: dict[str, int
 def _row(context: Context, values: Values, image: Image, sizes: dict[str, int]) -> Row:
     repository, tag, digest = images.split_name(image.name)
     identity = images.digest_of(image)
-    created, size = 0, 0
+    created: int | None = None
+    size = 0
     try:
         contents = images.contents(context.daemon, image)
         size = image_size(context, contents, sizes)
-        created = parse_rfc3339(contents.config.get("created") or "1970-01-01T00:00:00Z")
+        if contents.config.get("created"):
+            created = parse_rfc3339(contents.config["created"])
     except (PycontainerdError, ValueError):
         pass  # not here for this platform: the row is shown with what is known
-    since = human_duration((time.time_ns() - created) / 1e9) + " ago" if created else "N/A"
+    since = human_duration((time.time_ns() - created) / 1e9) + " ago" if created is not None else "N/A"
     return {
         "Repository": repository,
         "Tag": tag or "<none>",
         "ID": identity if values.on("no-trunc") else short(identity),
         "Digest": digest or identity,
         "CreatedSince": since,
-        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(created // 10**9)),
+        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime((created or 0) // 10**9)),
         "Size": human_size(size),
         "Containers": "N/A",
         "SharedSize": "N/A",

@@ -37,7 +37,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         raise Failure("requested load from stdin, but stdin is a terminal", "use -i FILE")
     before = {image.name: images.digest_of(image) for image in images.list_all(context.daemon)}
     seen: list[str] = []
-    display = Display(sys.stdout, quiet=values.on("quiet"))
+    display = Display(sys.stdout, quiet=values.on("quiet") or not is_terminal(1))
 
     with open(path, "rb") if path else open(0, "rb", closefd=False) as archive:
         try:

@@ -57,7 +57,7 @@ class Session:
 
     def prepare(self, *, detach_keys: bytes = b"", proxy: bool = True, keep_stdin_open: bool = False) -> None:
         """Before the process starts: ask for its end, take over signals and, for a terminal, the keyboard."""
-        self._detacher = Detacher(detach_keys)
+        self._detacher = Detacher(detach_keys if self._terminal else b"")  # a file may hold the keys by chance
         self._proxy = proxy and not self._terminal
         self._keep_stdin_open = keep_stdin_open
         self._pending = tasks.begin_wait(self._daemon, self._id, self._exec_id)

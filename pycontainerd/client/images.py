@@ -152,7 +152,10 @@ def contents(daemon: Daemon, image: messages.Image, platform: str = "") -> Conte
     wanted = parse_platform(platform)
     document = content.document(daemon, digest_of(image))
     if "manifests" not in document:
-        return _complete(daemon, image, digest_of(image), document)
+        found = _complete(daemon, image, digest_of(image), document)
+        if platform and _rank(found.config, wanted) not in (0, 1):
+            raise _absent(image, wanted)
+        return found
     for digest in _candidates(document, wanted):
         try:
             manifest = content.document(daemon, digest)
@@ -164,8 +167,12 @@ def contents(daemon: Daemon, image: messages.Image, platform: str = "") -> Conte
                 inner.target.digest = digest
             return contents(daemon, inner, platform)
         return _complete(daemon, image, digest, manifest)
-    hint = f"pull it with --platform {'/'.join(filter(None, wanted))}"
-    raise NotFound(f"image {familiar(image.name)} is not here for {'/'.join(filter(None, wanted))}", hint=hint)
+    raise _absent(image, wanted)
+
+
+def _absent(image: messages.Image, wanted: tuple[str, str, str]) -> NotFound:
+    text = "/".join(filter(None, wanted))
+    return NotFound(f"image {familiar(image.name)} is not here for {text}", hint=f"pull it with --platform {text}")
 
 
 def _complete(daemon: Daemon, image: messages.Image, digest: str, manifest: Json) -> Contents:

@@ -179,7 +179,7 @@ def user(text: str, groups: Sequence[str] = ()) -> Json:
     if numeric and max(int(uid), int(gid)) > 0x7FFFFFFF:
         raise InvalidArgument("user", text, "ids go up to 2147483647")
     if numeric and not groups:
-        return {"uid": int(uid), "gid": int(gid)}
+        return {"uid": int(uid), "gid": int(gid), "additionalGids": [int(gid)]}
     if text.startswith(":") or (colon and not gid):
         raise InvalidArgument("user", text, "give name, uid, name:group or uid:gid")
     return {"uid": 0, "gid": 0, "username": text or "0"}

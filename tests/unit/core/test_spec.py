@@ -91,7 +91,7 @@ def test_namespaces_of_the_host_and_of_others() -> None:
     ("text", "expected"),
     [
         ("", {"uid": 0, "gid": 0, "username": "0"}),
-        ("1000:100", {"uid": 1000, "gid": 100}),
+        ("1000:100", {"uid": 1000, "gid": 100, "additionalGids": [100]}),
         ("1000", {"uid": 0, "gid": 0, "username": "1000"}),
         ("app", {"uid": 0, "gid": 0, "username": "app"}),
         ("app:staff", {"uid": 0, "gid": 0, "username": "app:staff"}),
