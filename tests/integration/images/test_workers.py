@@ -41,9 +41,14 @@ def bind(path: Path) -> list[Mount]:
 
 
 POISON = b"import os\nopen('/POISONED', 'w').close()\nos.system('touch /POISONED')\nraise SystemExit(9)\n"
-STDLIB = ["encodings/__init__.py", "encodings/utf_8.py", "encodings/idna.py", "encodings/ascii.py",
-          "encodings/cp437.py", "sitecustomize.py", "usercustomize.py", "os.py", "json/__init__.py", "traceback.py", "linecache.py",
-          "codecs.py", "threading.py", "zipimport.py", "warnings.py", "tokenize.py"]  # fmt: skip
+STDLIB = [
+    *(f"encodings/{name}.py" for name in ("__init__", "utf_8", "idna", "ascii", "cp437", "latin_1")),
+    *(
+        f"{name}.py"
+        for name in ("sitecustomize", "usercustomize", "os", "traceback", "linecache", "codecs", "threading")
+    ),
+    *("json/__init__.py", "zipimport.py", "warnings.py", "tokenize.py"),
+]
 
 
 def test_a_poisoned_standard_library_is_extracted_and_never_runs(made: Engines, tmp_path: Path) -> None:
