@@ -20,7 +20,7 @@ from pycontainerd.runtime import bundle as bundles
 from pycontainerd.runtime.convert import process_of
 from pycontainerd.runtime.deaths import Remains, lay_out, remove_bundle
 from pycontainerd.runtime.exits import INIT, delete_event, exit_event, process_name, read_records
-from pycontainerd.runtime.shims import CONNECT_LIMIT, connect_task
+from pycontainerd.runtime.shims import CONNECT_LIMIT, ShimGone, connect_task
 from pycontainerd.runtime.table import Task
 from pycontainerd.wire import failpoint
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.bundle import Bootstrap, Bundle
     from pycontainerd.core.containers import ContainerStore
     from pycontainerd.runtime.creation import TaskSettings
+    from pycontainerd.runtime.logfifo import LogFifo
     from pycontainerd.runtime.shims import Shim
     from pycontainerd.runtime.tasks import Tasks
 
@@ -82,16 +83,26 @@ class Recovery:
         async with gate:
             known = await self._tasks.offload(self._read, bundle)
             failpoint.hit("recovery.bundle")
-            shim = await self._reach(known)
-            if shim is None:
-                await self._bury(known)
-                return "buried"
-            state = await self._state(shim, bundle)
-            if state is None:
-                await self._clear(known, shim)
-                return "leaked"
-            await self._adopt(known, shim, state)
-            return "adopted"
+            log = self._tasks.shims.open_log(bundle)  # first: a shim may be waiting for somebody to read it
+            outcome = "failed"
+            try:
+                outcome = await self._judge(known, log)
+            finally:
+                if log is not None and outcome != "adopted":
+                    log.close()
+            return outcome
+
+    async def _judge(self, known: _Known, log: LogFifo | None) -> str:
+        shim = await self._reach(known)
+        if shim is None:
+            await self._bury(known)
+            return "buried"
+        state = await self._state(shim, known.bundle)
+        if state is None:
+            await self._clear(known, shim)
+            return "leaked"
+        await self._adopt(known, shim, state, log)
+        return "adopted"
 
     def _read(self, bundle: Bundle) -> _Known:
         bootstrap = None
@@ -116,10 +127,13 @@ class Recovery:
     async def _reach(self, known: _Known) -> Shim | None:
         if known.bootstrap is None:
             return None
+        shim = None
         try:
             shim = await self._tasks.shims.join(known.bundle, known.bootstrap, known.binary)
             await connect_task(shim, known.bundle.id)
         except PycontainerdError as error:
+            if shim is not None and isinstance(error, NotFound) and not isinstance(error, ShimGone):
+                return shim  # older shims answer so when they live but have no such task
             _log.info("shim is gone", namespace=known.bundle.namespace, container=known.bundle.id, reason=str(error))
             return None
         return shim
@@ -133,10 +147,10 @@ class Recovery:
             return None
         return process_of(bundle.id, "", answer)
 
-    async def _adopt(self, known: _Known, shim: Shim, state: Process) -> None:
+    async def _adopt(self, known: _Known, shim: Shim, state: Process, log: LogFifo | None) -> None:
         task = Task(known.bundle, shim, state.pid)
         task.published, task.sandboxed, task.mounts = known.published, known.sandboxed, known.bundle.id
-        task.log = self._tasks.shims.open_log(known.bundle)
+        task.log = log
         self._tasks.adopt(task)
         records = await self._tasks.offload(read_records, known.bundle)
         init = records.pop(INIT, None)

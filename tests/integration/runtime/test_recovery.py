@@ -208,16 +208,20 @@ POINTS = [
 ]
 
 VICTIM = """
-import asyncio, sys
-from tests.integration.runtime.harness import Host
-async def main(base, namespace):
+import asyncio, os, signal, sys
+from tests.integration.runtime.harness import Host, shim_pid
+async def main(base, namespace, runtime, script):
     host = Host(base, namespace)
     await host.start()
-    request = host.add("c1", ["/bin/sh", "-c", "exit 3"])
+    if script == "recover":
+        return
+    request = host.add("c1", ["/bin/sh", "-c", script], runtime=runtime)
     await host.tasks.create(namespace, request)
     waiting = asyncio.create_task(host.tasks.wait(namespace, "c1"))
     await host.tasks.start(namespace, "c1")
     print("started", flush=True)
+    if "sleep" in script:
+        os.kill(await shim_pid(host, "c1"), signal.SIGKILL)
     await waiting
     await host.until("/tasks/exit", "c1")
     await host.tasks.delete(namespace, "c1")
@@ -226,18 +230,26 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_daemon_killed_at_any_step_leaves_something_to_carry_on_with(point: str) -> None:
+def _crash(host: Host, point: str, runtime: str, script: str) -> bytes:
+    """Run a daemon in a process of its own that is killed at ``point``; what it printed."""
+    environment = {**os.environ, "PYCONTAINERD_FAILPOINTS": f"{point}=crash", "PYTHONPATH": os.getcwd()}
+    argv = [sys.executable, "-c", VICTIM, host.base, host.namespace, runtime, script]
+    result = process.run(argv, env=environment, timeout=30, merge=True)
+    assert result.code == -signal.SIGKILL, result.stdout.decode()
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("point", "runtime"),
+    [*((point, BUILTIN) for point in POINTS), ("task.create.shim", DEBIAN_SHIM), ("task.delete.shim", DEBIAN_SHIM)],
+)
+async def test_a_daemon_killed_at_any_step_leaves_something_to_carry_on_with(point: str, runtime: str) -> None:
     host = Host()
     try:
-        environment = {**os.environ, "PYCONTAINERD_FAILPOINTS": f"{point}=crash", "PYTHONPATH": os.getcwd()}
-        argv = [sys.executable, "-c", VICTIM, host.base, host.namespace]
-        result = await asyncio.to_thread(lambda: process.run(argv, env=environment, timeout=30, merge=True))
-        assert result.code == -signal.SIGKILL, result.stdout.decode()
-        started = b"started" in result.stdout
+        printed = await asyncio.to_thread(_crash, host, point, runtime, "exit 3")
         await host.start()
         task = host.tasks.table.find(host.namespace, "c1")
-        if started and not point.startswith(("task.delete", "bundle.remove")):
+        if b"started" in printed and not point.startswith(("task.delete", "bundle.remove")):
             assert task is not None
         if task is not None:
             if (await host.tasks.get(host.namespace, "c1")).status == Status.CREATED:
@@ -250,9 +262,42 @@ async def test_a_daemon_killed_at_any_step_leaves_something_to_carry_on_with(poi
             assert (await host.tasks.delete(host.namespace, "c1")).status == 3
         await host.settled()
         assert host.leftovers() == []
-        await host.run(host.add("c1", SLEEP))
+        await host.run(host.add("c1", SLEEP, runtime=runtime))
     finally:
         await host.clean()
+
+
+async def test_a_daemon_killed_while_it_buries_a_task_tells_of_it_later(runtime: str) -> None:
+    host = Host()
+    try:
+        await asyncio.to_thread(_crash, host, "task.dead.cleaned", runtime, "sleep 60")
+        await host.start()
+        await host.until("/tasks/delete", "c1")
+        assert _exits(host, "c1")[0][1] in {137, 255}
+        assert len(_exits(host, "c1")) == 1
+        assert host.leftovers() == []
+    finally:
+        await host.clean()
+
+
+@pytest.mark.parametrize("point", ["recovery.bundle", "recovery.buried"])
+async def test_a_daemon_killed_while_it_recovers_is_followed_by_one_that_does(host: Host, point: str) -> None:
+    pid = await host.run(host.add("c1", SLEEP))
+    await host.run(host.add("c2", SLEEP))
+    await host.stop()
+    if point == "recovery.buried":
+        await host.start()
+        shim = await shim_pid(host, "c2")
+        await host.stop()
+        os.kill(shim, signal.SIGKILL)
+    await asyncio.to_thread(_crash, host, point, BUILTIN, "recover")
+    await host.start()
+    assert (await host.tasks.get(host.namespace, "c1")).pid == pid
+    if point == "recovery.buried":
+        await host.until("/tasks/delete", "c2")
+        assert len(_exits(host, "c2")) == 1
+        with pytest.raises(NotFound):
+            await host.tasks.get(host.namespace, "c2")
 
 
 async def test_bundles_that_make_no_sense_do_not_stop_the_start(host: Host) -> None:
