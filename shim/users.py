@@ -90,8 +90,8 @@ def lookup(wanted: str, passwd: str, group: str, group_add: str = "") -> Found:
     for extra in group_add.split(","):
         if extra.strip():
             groups.append(_group_id(extra.strip(), group))
-    # The primary group is among the supplementary ones, as after login(1): a process that changes its primary group must
-    # not get past permissions that are denied to it (CVE-2022-36109).
+    # The primary group is among the supplementary ones, as after login(1): a process that changes its primary group
+    # must not get past permissions that are denied to it (CVE-2022-36109).
     return Found(uid, gid, list(dict.fromkeys([gid, *groups]))[:_MAX_GROUPS], home or "/")
 
 
