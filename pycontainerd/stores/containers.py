@@ -10,7 +10,8 @@ from pycontainerd.core.errors import AlreadyExists, InvalidArgument, NotFound
 from pycontainerd.core.events import discard
 from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.gc import Item, Kind, Node, snapshot_node
-from pycontainerd.stores import namespaces
+from pycontainerd.core.supervision import NoContainerWatcher
+from pycontainerd.stores import names, namespaces
 from pycontainerd.stores.columns import (
     any_of,
     anys_from_text,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from pycontainerd.core.events import Publish
+    from pycontainerd.core.supervision import ContainerWatcher
     from pycontainerd.core.values import AnyValue
     from pycontainerd.stores.database import Database
 
@@ -42,10 +44,14 @@ _PUT = f"INSERT OR REPLACE INTO containers (namespace, {_COLUMNS}) VALUES ({', '
 
 
 class Containers:
-    """``core.containers.ContainerStore`` on the database."""
+    """``core.containers.ContainerStore`` on the database. ``watcher`` is told of each change, before it is published.
+
+    A container's label ``io.pycontainerd/name`` is its name: the row is taken, changed and given up with the label.
+    """
 
     def __init__(self, database: Database, publish: Publish = discard) -> None:
         self._database, self._publish = database, publish
+        self.watcher: ContainerWatcher = NoContainerWatcher()
 
     def get(self, namespace: str, id: str) -> Container:
         """Raises NotFound."""
@@ -59,7 +65,7 @@ class Containers:
         return [container for container in (_container(row) for row in rows) if matches(adaptor(container))]
 
     def create(self, namespace: str, container: Container, *, lease: str = "") -> Container:
-        """Raises AlreadyExists, InvalidArgument. A container is a root, so a lease has nothing to hold here."""
+        """A container is a root: a lease has nothing to hold here. Raises AlreadyExists (id, name), InvalidArgument."""
         at = now()
         container = replace(validated(container), created_at=at, updated_at=at)
         options = container.runtime_options
@@ -76,7 +82,10 @@ class Containers:
             namespaces.ensure(connection, namespace)
             if _find(connection, namespace, container.id) is not None:
                 raise AlreadyExists("container", container.id)
+            if name := names.label_of(container):
+                names.bind(connection, namespace, container.id, name)
             connection.execute(_PUT, _row(namespace, container, at, at))
+            self._database.after_commit(lambda: self.watcher.changed(namespace, container))
             self._tell(namespace, "/containers/create", message)
 
         self._database.write(change)
@@ -84,7 +93,7 @@ class Containers:
 
     def update(self, namespace: str, container: Container, paths: Sequence[str] = ()) -> Container:
         """Replace the masked fields (labels, spec, extensions, image, snapshotkey; no mask: all). Raises NotFound,
-        InvalidArgument.
+        InvalidArgument, AlreadyExists (name).
         """
         if not container.id:
             raise InvalidArgument("container id must not be empty")
@@ -93,10 +102,13 @@ class Containers:
             old = _get(connection, namespace, container.id)
             at = now()
             result = replace(updated(old, container, paths), updated_at=at)
+            if (name := names.label_of(result)) != names.label_of(old):
+                names.bind(connection, namespace, result.id, name)
             connection.execute(_PUT, _row(namespace, result, result.created_at or at, at))
             message = ContainerUpdate(
                 id=result.id, image=result.image, labels=result.labels, snapshot_key=result.snapshot_key
             )
+            self._database.after_commit(lambda: self.watcher.changed(namespace, result))
             self._tell(namespace, "/containers/update", message)
             return result
 
@@ -109,6 +121,7 @@ class Containers:
             query = "DELETE FROM containers WHERE namespace = ? AND id = ?"
             if not connection.execute(query, (namespace, id)).rowcount:
                 raise NotFound("container", id)
+            self._database.after_commit(lambda: self.watcher.deleted(namespace, id))
             self._tell(namespace, "/containers/delete", ContainerDelete(id=id))
 
         self._database.write(change)

@@ -203,6 +203,49 @@ CREATE TABLE published_ports (
 CREATE INDEX published_ports_host ON published_ports (proto, host_port);
 """
 
+# A name is reserved before its container is made; bound or not, it goes with the record. ``INSERT OR REPLACE`` into
+# containers fires no delete trigger (recursive_triggers is off), so only a real removal does.
+_NAMES = """
+CREATE TABLE names (
+    namespace   TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    container   TEXT NOT NULL,
+    reserved_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name),
+    UNIQUE (namespace, container)
+) STRICT, WITHOUT ROWID;
+INSERT OR IGNORE INTO names
+    SELECT namespace, json_extract(labels, '$."io.pycontainerd/name"'), id, created_at FROM containers
+    WHERE json_extract(labels, '$."io.pycontainerd/name"') != '' ORDER BY created_at;
+CREATE TRIGGER names_released AFTER DELETE ON containers BEGIN
+    DELETE FROM names WHERE namespace = OLD.namespace AND container = OLD.id;
+END;
+"""
+
+# How supervised containers are and ended (stores.runstates); ``pause`` in microseconds, ``health`` JSON or empty.
+_TASK_STATE = """
+CREATE TABLE task_state (
+    namespace   TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    pid         INTEGER NOT NULL DEFAULT 0,
+    exit_code   INTEGER NOT NULL DEFAULT 0,
+    oom_killed  INTEGER NOT NULL DEFAULT 0,
+    stopped     INTEGER NOT NULL DEFAULT 0,
+    error       TEXT NOT NULL DEFAULT '',
+    started_at  INTEGER NOT NULL DEFAULT 0,
+    finished_at INTEGER NOT NULL DEFAULT 0,
+    restarts    INTEGER NOT NULL DEFAULT 0,
+    pause       INTEGER NOT NULL DEFAULT 0,
+    restart_at  INTEGER NOT NULL DEFAULT 0,
+    health      TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (namespace, id)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER task_state_removed AFTER DELETE ON containers BEGIN
+    DELETE FROM task_state WHERE namespace = OLD.namespace AND id = OLD.id;
+END;
+"""
+
 STEPS: tuple[tuple[str, str], ...] = (
     ("meta-1", _META),
     ("namespaces-1", _NAMESPACES),
@@ -213,5 +256,7 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("snapshots-1", _SNAPSHOTS),
     ("mounts-1", _MOUNTS),
     ("networks-1", _NETWORKS),
+    ("names-1", _NAMES),
+    ("task-state-1", _TASK_STATE),
 )
 """Every step, oldest first."""
