@@ -44,14 +44,13 @@ from pycontainerd.linux import fds
 from pycontainerd.network import namespaces
 from pycontainerd.network.links import Links
 from pycontainerd.network.nft import Nft
+from pycontainerd.network.wire import MAX_MESSAGE, memory_file, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Op = dict[str, Any]
 
-MAX_MESSAGE = 128 << 10
-"""Largest datagram, in bytes; what is larger travels in a memory file."""
 REAP_AFTER = 1.0
 """Seconds that a dropped namespace has to take its links along before they are deleted by name."""
 _FORWARD6 = "net/ipv6/conf/all/forwarding"
@@ -104,7 +103,9 @@ class Agent:
         results: list[object] = []
         for op in request.get("ops", ()):
             try:
-                results.append(OPERATIONS[op["op"]](self, op))
+                if (operation := OPERATIONS.get(op["op"])) is None:
+                    return failed(results, op, 38, f"the network agent knows no operation {op['op']!r}")
+                results.append(operation(self, op))
             except OSError as error:
                 message = error.strerror or str(error)
                 if error.filename:
@@ -220,7 +221,7 @@ def serve(control: socket.socket) -> None:
 def _request(data: bytes, received: list[int]) -> dict[str, Any]:
     try:
         if received:
-            data = _read_all(received[0])
+            data = read_all(received[0])
         request: dict[str, Any] = json.loads(data)
         return request
     except ValueError as error:
@@ -228,11 +229,6 @@ def _request(data: bytes, received: list[int]) -> dict[str, Any]:
     finally:
         for descriptor in received:
             os.close(descriptor)
-
-
-def _read_all(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0)
 
 
 def _reply(control: socket.socket, data: bytes, opened: list[int]) -> None:
@@ -247,13 +243,6 @@ def _reply(control: socket.socket, data: bytes, opened: list[int]) -> None:
         for descriptor in carried:
             fds.close(descriptor)
         opened.clear()
-
-
-def memory_file(data: bytes) -> int:
-    """A descriptor of an anonymous file that holds ``data``."""
-    descriptor = os.memfd_create("network", os.MFD_CLOEXEC)
-    fds.write_all(descriptor, data)
-    return descriptor
 
 
 def main() -> None:
