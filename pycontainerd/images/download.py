@@ -113,6 +113,10 @@ class Downloads:
                 self._try_blob(descriptor, parents, last=True)
         except AlreadyExists:
             self._keep(descriptor, {}, parents)
+        except (FailedPrecondition, InvalidArgument):
+            with suppress(NotFound):  # wrong bytes: there is nothing in them to resume from
+                self._content.abort(self._namespace, ref_key(descriptor))
+            raise
         else:
             self._tell("complete", descriptor, parents, descriptor.size)
 

@@ -96,6 +96,8 @@ class Puller:
         """See ``core.transfer.Transfers``. A target without names gets the reference as name."""
         if not registry.host_dir:
             registry = replace(registry, host_dir=self._defaults.host_dir)
+        for each in target.unpacks:
+            self._unpacker.require(each.snapshotter or self._defaults.snapshotter)
         client = Registry(parse(reference), registry, proxy=self._proxy)
         try:
             with self._span("pull", reference=reference), leased(self._stores.leases, namespace, lease) as held:
@@ -210,7 +212,6 @@ class _Run:
 
     def _context(self, unpack: Unpack) -> UnpackContext:
         name = unpack.snapshotter or self._defaults.snapshotter
-        self._unpacker.require(name)
         return UnpackContext(self._namespace, name, self._lease, self._progress)
 
     def _fetch(
