@@ -270,6 +270,7 @@ class State(enum.Enum):
     PLAIN = ""
     NEW = "new"
     DOOMED = "doomed"
+    FILLING = "filling"
 
 
 class Action(enum.Enum):
@@ -277,6 +278,7 @@ class Action(enum.Enum):
 
     KEEP = enum.auto()
     UNMARK = enum.auto()
+    CHECK_FILLING = enum.auto()
     FINISH_RENAME = enum.auto()
     LOST = enum.auto()
     DELETE = enum.auto()
@@ -290,7 +292,15 @@ def reconcile(*, row: bool, directory: bool, state: State = State.PLAIN, old_dir
     row goes only if it was never acknowledged (NEW) or its removal was asked for (DOOMED); any other is taken in again.
     """
     if row and directory:
-        return Action.KEEP if state is State.PLAIN else Action.UNMARK
+        return _WITH_ROW[state]
     if row:
         return Action.FINISH_RENAME if old_directory else Action.LOST
-    return Action.ADOPT if state is State.PLAIN else Action.DELETE
+    return Action.DELETE if state in {State.NEW, State.DOOMED} else Action.ADOPT
+
+
+_WITH_ROW = {
+    State.PLAIN: Action.KEEP,
+    State.NEW: Action.UNMARK,
+    State.DOOMED: Action.UNMARK,
+    State.FILLING: Action.CHECK_FILLING,
+}

@@ -122,11 +122,10 @@ OPERATIONS: dict[str, Operation] = {"copy": copy, "copy-up": copy_up, "pack": pa
 
 def _enter_nothing(scratch: str) -> None:
     """Make a root that holds our own descriptors' names and nothing else. Raises OSError."""
-    descriptors = os.open(_FD, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     confine.private_mounts()
     mount("tmpfs", scratch, "tmpfs", 0, "mode=0700,size=64k")
     os.makedirs(scratch + _FD)
-    mount(f"{_FD}/{descriptors}", scratch + _FD, "", _MS_BIND)
+    mount(_FD, scratch + _FD, "", _MS_BIND)
     confine.enter_root(scratch)
 
 

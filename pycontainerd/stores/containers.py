@@ -27,7 +27,7 @@ from pycontainerd.wire.messages.events_container import ContainerCreate, Contain
 from pycontainerd.wire.messages.google import Any as WireAny
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from sqlite3 import Connection
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from pycontainerd.core.supervision import ContainerWatcher
     from pycontainerd.core.values import AnyValue
     from pycontainerd.stores.database import Database
+
+    Step = Callable[[Connection], None]
+    """What else belongs into the transaction of a change; it comes last, and may be run again."""
 
 _COLUMNS = (
     "id, labels, image, runtime, options_type, options, spec_type, spec, snapshotter, snapshot_key, sandbox,"
@@ -64,7 +67,9 @@ class Containers:
         rows = self._database.read(lambda connection: connection.execute(query, (namespace,)).fetchall())
         return [container for container in (_container(row) for row in rows) if matches(adaptor(container))]
 
-    def create(self, namespace: str, container: Container, *, lease: str = "") -> Container:
+    def create(
+        self, namespace: str, container: Container, *, lease: str = "", also: Step | None = None
+    ) -> Container:
         """A container is a root: a lease has nothing to hold here. Raises AlreadyExists (id, name), InvalidArgument."""
         at = now()
         container = replace(validated(container), created_at=at, updated_at=at)
@@ -86,12 +91,16 @@ class Containers:
                 names.bind(connection, namespace, container.id, name)
             connection.execute(_PUT, _row(namespace, container, at, at))
             self._database.after_commit(lambda: self.watcher.changed(namespace, container))
+            if also is not None:
+                also(connection)
             self._tell(namespace, "/containers/create", message)
 
         self._database.write(change)
         return container
 
-    def update(self, namespace: str, container: Container, paths: Sequence[str] = ()) -> Container:
+    def update(
+        self, namespace: str, container: Container, paths: Sequence[str] = (), *, also: Step | None = None
+    ) -> Container:
         """Replace the masked fields (labels, spec, extensions, image, snapshotkey; no mask: all). Raises NotFound,
         InvalidArgument, AlreadyExists (name).
         """
@@ -109,12 +118,14 @@ class Containers:
                 id=result.id, image=result.image, labels=result.labels, snapshot_key=result.snapshot_key
             )
             self._database.after_commit(lambda: self.watcher.changed(namespace, result))
+            if also is not None:
+                also(connection)
             self._tell(namespace, "/containers/update", message)
             return result
 
         return self._database.write(change)
 
-    def delete(self, namespace: str, id: str) -> None:
+    def delete(self, namespace: str, id: str, *, also: Step | None = None) -> None:
         """Delete the record; a running task is the caller's business. Raises NotFound."""
 
         def change(connection: Connection) -> None:
@@ -122,6 +133,8 @@ class Containers:
             if not connection.execute(query, (namespace, id)).rowcount:
                 raise NotFound("container", id)
             self._database.after_commit(lambda: self.watcher.deleted(namespace, id))
+            if also is not None:
+                also(connection)
             self._tell(namespace, "/containers/delete", ContainerDelete(id=id))
 
         self._database.write(change)

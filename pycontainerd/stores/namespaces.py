@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from pycontainerd.core.events import Publish
     from pycontainerd.stores.database import Database
 
-_HOLDS = (("images", "images"), ("blobs", "content"), ("containers", "containers"), ("snapshots", "snapshots"))
+_HOLDS = (
+    ("images", "images"),
+    ("blobs", "content"),
+    ("containers", "containers"),
+    ("snapshots", "snapshots"),
+    ("volumes", "volumes"),
+)
 """What keeps a namespace from being deleted: the word for it, and its table."""
 _GOES_ALONG = ("leases", "lease_resources", "ingests")
 """Tables whose rows vanish with their namespace."""

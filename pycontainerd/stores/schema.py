@@ -246,6 +246,22 @@ CREATE TRIGGER task_state_removed AFTER DELETE ON containers BEGIN
 END;
 """
 
+# ``bound`` is how a size is enforced; ``renamed_from`` is set while the directory may still have the old name.
+_VOLUMES = """
+CREATE TABLE volumes (
+    namespace    TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    driver       TEXT NOT NULL,
+    labels       TEXT NOT NULL DEFAULT '{}',
+    options      TEXT NOT NULL DEFAULT '{}',
+    anonymous    INTEGER NOT NULL DEFAULT 0,
+    bound        TEXT NOT NULL DEFAULT '',
+    renamed_from TEXT NOT NULL DEFAULT '',
+    created_at   INTEGER NOT NULL,
+    PRIMARY KEY (namespace, name)
+) STRICT, WITHOUT ROWID;
+"""
+
 STEPS: tuple[tuple[str, str], ...] = (
     ("meta-1", _META),
     ("namespaces-1", _NAMESPACES),
@@ -258,5 +274,6 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("networks-1", _NETWORKS),
     ("names-1", _NAMES),
     ("task-state-1", _TASK_STATE),
+    ("volumes-1", _VOLUMES),
 )
 """Every step, oldest first."""
