@@ -60,6 +60,8 @@ class Input:
     def add(self, source: Source) -> None:
         """One more client."""
         self._sources.append(source)
+        if self._closing:
+            source.release()  # CloseIO came before the process was started
         if self._started and self._held is None:
             self._watch(source)
 
