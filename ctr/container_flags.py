@@ -50,10 +50,12 @@ FLAGS = (
     flag("health-interval", "", STRING, "Time between checks (ms|s|m|h)", metavar="duration"),
     flag("health-retries", "", INT, "Failures in a row that make it unhealthy"),
     flag("health-start-period", "", STRING, "Time to start up before failures count", metavar="duration"),
+    flag("health-start-interval", "", STRING, "Time between checks while it starts up", metavar="duration"),
     flag("health-timeout", "", STRING, "Longest time a check may take", metavar="duration"),
     flag("hostname", "h", STRING, "Container host name"),
     flag("init", "", BOOL, "Run an init that forwards signals and reaps processes"),
     flag("interactive", "i", BOOL, "Keep STDIN open even if not attached"),
+    flag("ip", "", STRING, "IPv4 address in a network"),
     flag("ipc", "", STRING, "IPC namespace to use (private, host, none, container:NAME)"),
     flag("label", "l", LIST, "Set labels on the container"),
     flag("label-file", "", LIST, "Read labels from a file, one a line"),
@@ -67,6 +69,7 @@ FLAGS = (
     flag("name", "", STRING, "Give the container a name"),
     flag("network", "", STRING, "Network to use (host, none, container:NAME)", metavar="network"),
     flag("net", "", STRING, "The same as --network"),
+    flag("network-alias", "", LIST, "Further name in a network"),
     flag("no-healthcheck", "", BOOL, "Disable any health check of the image"),
     flag("oom-kill-disable", "", BOOL, "Never kill when memory runs out"),
     flag("oom-score-adj", "", INT, "How readily the kernel kills it (-1000 to 1000)"),
@@ -94,6 +97,7 @@ FLAGS = (
     flag("userns", "", STRING, "User namespace to use (host)"),
     flag("uts", "", STRING, "UTS namespace to use (host)"),
     flag("volume", "v", LIST, "Bind mount a directory or file"),
+    flag("volumes-from", "", LIST, "Mount what other containers have mounted"),
     flag("workdir", "w", STRING, "Working directory inside the container"),
 )
 
@@ -131,7 +135,12 @@ def _health(values: Values) -> Json:
     result: Json = {}
     if values.given("health-cmd"):
         result["Test"] = ["CMD-SHELL", values.text("health-cmd")]
-    for name, key in (("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod")):
+    for name, key in (
+        ("interval", "Interval"),
+        ("timeout", "Timeout"),
+        ("start-period", "StartPeriod"),
+        ("start-interval", "StartInterval"),
+    ):
         seconds = converted(values, "health-" + name, parse_duration)
         if seconds is not None:
             result[key] = int(seconds * 1e9)
@@ -143,8 +152,9 @@ def _health(values: Values) -> Json:
 def host_config(values: Values) -> Json:
     """Docker's HostConfig of the command line: only what was asked for, and the defaults everybody looks at."""
     network = values.text("network") or values.text("net") or "default"
-    if values.items("publish") or values.on("publish-all"):
-        raise Failure("publishing ports needs a bridge network, which is not offered yet", "use --network host")
+    for name in ("publish", "publish-all", "ip", "network-alias"):
+        if values.given(name):
+            raise Failure(f"--{name} needs a bridge network, which is not offered yet", "use --network host")
     if network not in ("default", "host", "none") and not network.startswith("container:"):
         raise Failure(f"network {network} not found", "there are host, none and container:NAME")
     result: Json = {
@@ -186,7 +196,7 @@ _TEXTS = (
 _LISTS = (
     ("add-host", "ExtraHosts"), ("cap-add", "CapAdd"), ("cap-drop", "CapDrop"), ("dns", "Dns"),
     ("dns-option", "DnsOptions"), ("dns-search", "DnsSearch"), ("group-add", "GroupAdd"),
-    ("device-cgroup-rule", "DeviceCgroupRules"),
+    ("device-cgroup-rule", "DeviceCgroupRules"), ("volumes-from", "VolumesFrom"),
 )  # fmt: skip
 _NUMBERS = (
     ("blkio-weight", "BlkioWeight"), ("cpu-period", "CpuPeriod"), ("cpu-quota", "CpuQuota"),

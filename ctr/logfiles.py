@@ -183,7 +183,15 @@ class _Opened:
         self.name, self.fd = name, _open(name)
         self.identity = _identity(self.fd) if self.fd >= 0 else (0, 0)
 
+    def size(self) -> int:
+        """Bytes of what it holds, unpacked: gzip notes it in the last four bytes (RFC 1952)."""
+        size = os.fstat(self.fd).st_size
+        if not self.name.endswith(".gz"):
+            return size
+        return int.from_bytes(os.pread(self.fd, 4, max(0, size - 4)), "little")
+
     def close(self) -> None:
+        """Let it go; can be done twice."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -207,6 +215,15 @@ def _file_lines(file: _Opened) -> Iterator[bytes]:
             return  # still being packed; cannot be, since it takes its name when it is finished
 
 
+def _mark_of(file: _Opened) -> tuple[bytes, int]:
+    """The first line of an open file and its size when unpacked; an empty line when there is none."""
+    if file.fd < 0:
+        return b"", 0
+    again = _Opened(f"/proc/self/fd/{file.fd}")  # the same file, whatever its name is by now, from its beginning
+    again.name = file.name
+    return next(_file_lines(again), b""), file.size()
+
+
 class Follower:
     """Follows a log from the beginning of its present file, over any number of rotations."""
 
@@ -215,9 +232,16 @@ class Follower:
         self._file = _open(path)
         self.identity = _identity(self._file) if self._file >= 0 else (0, 0)
         self._rest = b""
-        # Should our file be packed before a line of it was read, only times tell which lines were there before.
-        empty = self._file < 0 or os.fstat(self._file).st_size == 0
-        self._last = "".join(entry.time for entry in read_tail(path, 1)[-1:]) if empty else ""
+        # What a file is known by when it has been packed and has another inode: its first line and its size. As long as
+        # there is no line in ours, the one before it has to do.
+        self._mark = (b"", 0)
+        self._before = (b"", 0)
+        for name in reversed(_before(files_of(path), self)):
+            file = _Opened(name)
+            self._before = _mark_of(file)
+            file.close()
+            if self._before[0]:
+                break
 
     def fresh(self) -> Iterator[Entry]:
         """The entries that have come since the last call."""
@@ -232,21 +256,21 @@ class Follower:
             yield from self._unread()  # what was written between our last read and the rotation
             between, newest = self._successors()
             os.close(self._file)
-            self._file, self._rest = newest, b""
+            self._before = self._mark if self._mark[0] else self._before
+            self._file, self._rest, self._mark = newest, b"", (b"", 0)
             for file in between:
-                yield from self._told(_entries(_file_lines(file)))
+                mark = _mark_of(file)
+                self._before = mark if mark[0] else self._before
+                yield from _entries(_file_lines(file))
 
     def _unread(self) -> Iterator[Entry]:
         while data := os.read(self._file, _BLOCK):
+            first, size = self._mark
             head, newline, tail = (self._rest + data).rpartition(b"\n")
             self._rest = tail
-            if newline:
-                yield from self._told(_entries((head + newline).splitlines(keepends=True)))
-
-    def _told(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        for entry in entries:
-            self._last = entry.time
-            yield entry
+            lines = (head + newline).splitlines(keepends=True) if newline else []
+            self._mark = (first or (lines[0] if lines else b""), size + len(data))
+            yield from _entries(lines)
 
     def _rotated(self) -> bool:
         """Whether our file no longer is the one of that name."""
@@ -258,7 +282,7 @@ class Follower:
         if mine == (now.st_dev, now.st_ino):
             if now.st_size < os.lseek(self._file, 0, os.SEEK_CUR):  # emptied in place, by somebody else's hand
                 os.lseek(self._file, 0, os.SEEK_SET)
-                self._rest = b""
+                self._rest, self._mark = b"", (b"", 0)
             return False
         return True
 
@@ -275,7 +299,7 @@ class Follower:
             settled = all(file.fd >= 0 for file in opened) and newest >= 0 and _names(self._path, newest)
             places = [index for index, file in enumerate(opened) if file.identity == mine]
             if settled:
-                skipped = places[0] + 1 if places else self._not_after(opened)
+                skipped = places[0] + 1 if places else self._behind_packed(opened)
                 for file in opened[:skipped]:
                     file.close()
                 return opened[skipped:], newest
@@ -284,13 +308,13 @@ class Follower:
             time.sleep(0.002)
         return [], -1
 
-    def _not_after(self, files: list[_Opened]) -> int:
-        """How many are not newer than the last entry told, where ours was packed or deleted meanwhile."""
+    def _behind_packed(self, files: list[_Opened]) -> int:
+        """How many to skip, where ours was packed or deleted meanwhile; what was deleted is older than all others."""
+        wanted = self._mark if self._mark[0] else self._before
         for index, file in enumerate(files):
-            first = next(iter(_entries(_file_lines(_Opened(file.name)))), None)
-            if first is not None and first.time > self._last:
-                return index
-        return len(files)
+            if wanted[0] and file.size() == wanted[1] and _mark_of(file) == wanted:
+                return index + 1
+        return 0
 
     def wait(self, seconds: float) -> None:
         """Until there may be more, but no longer than ``seconds``."""

@@ -180,6 +180,7 @@ def build_spec(daemon: Daemon, id: str, config: Json, host_config: Json, path: s
     parts.devices = host.devices(host_config)
     parts.seccomp = _seccomp_file(host_config)
     parts.joins, parts.shm_path = joins(daemon, host_config)
+    _take_volumes_from(daemon, host_config)
     _make_bind_sources(host_config)
     parts.files = files.write(path, config, host_config, id)
     return spec.build(id, daemon.namespace, config, host_config, facts, parts)
@@ -216,6 +217,24 @@ def joins(daemon: Daemon, host_config: Json) -> tuple[dict[str, str], str]:
         if kind == "ipc":
             shm = f"/proc/{process.pid}/root/dev/shm"
     return result, shm
+
+
+def _take_volumes_from(daemon: Daemon, host_config: Json) -> None:
+    """``--volumes-from NAME[:ro]``: the other's binds and mounts become our own, once and for all."""
+    for text in host_config.get("VolumesFrom") or ():
+        name, _, mode = text.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise InvalidArgument("--volumes-from", text, "give NAME, NAME:ro or NAME:rw")
+        other = containers.find(daemon, name).host_config
+        for bind in other.get("Binds") or ():
+            parsed = spec_mounts.parse_bind(bind)
+            taken = f"{parsed.source}:{parsed.target}:ro" if mode == "ro" else bind
+            if taken not in (host_config.get("Binds") or ()):
+                host_config["Binds"] = [*(host_config.get("Binds") or ()), taken]
+        for mount in other.get("Mounts") or ():
+            taken = {**mount, "ReadOnly": True} if mode == "ro" else mount
+            if taken not in (host_config.get("Mounts") or ()):
+                host_config["Mounts"] = [*(host_config.get("Mounts") or ()), taken]
 
 
 def _make_bind_sources(host_config: Json) -> None:

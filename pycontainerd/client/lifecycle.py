@@ -11,6 +11,7 @@ import time
 
 from pycontainerd.client import containers, files, leases, snapshots, tasks
 from pycontainerd.client.times import ns, rfc3339
+from pycontainerd.core import settings
 from pycontainerd.core.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound
 
 TYPE_CHECKING = False
@@ -28,34 +29,13 @@ if TYPE_CHECKING:
 KILL, TERM = 9, 15
 PATIENCE = 10
 """Seconds that ``stop`` waits before it kills, unless the container says otherwise."""
-LOG_DEFAULTS = {"max-size": "10m", "max-file": "5", "compress": "true"}
-"""Logs are bounded unless somebody says otherwise (Docker's own default has no bound)."""
 LIVE = (tasks.RUNNING, tasks.PAUSED, tasks.PAUSING)
 
 
 def stdio(container: Container) -> tasks.Stdio:
     """Where the streams of its first process go: to the log driver, and to whoever attaches."""
-    config, log = container.config, container.host_config.get("LogConfig") or {}
-    path = container.settings.get("LogPath")
-    if path:
-        options = {**LOG_DEFAULTS, **(log.get("Config") or {})}
-        if options["max-file"] == "1":
-            options.pop("compress")
-        known = "&".join(f"{key}={_quote(str(value))}" for key, value in options.items() if key in _TO_SHIM)
-        output = f"json-file://{_quote(path)}?{known}"
-    else:
-        output = "none:"
-    terminal = bool(config.get("Tty"))
-    stdin = "attach:" if config.get("OpenStdin") else ""
-    return tasks.Stdio(stdin, output, "" if terminal else output, terminal=terminal)
-
-
-_TO_SHIM = ("max-size", "max-file", "compress")
-_SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-.~,"
-
-
-def _quote(text: str) -> str:
-    return "".join(char if char in _SAFE else "".join(f"%{byte:02X}" for byte in char.encode()) for char in text)
+    stdin, stdout, stderr, terminal = settings.stdio(container.settings)
+    return tasks.Stdio(stdin, stdout, stderr, terminal=terminal)
 
 
 def create_task(daemon: Daemon, container: Container, mounts: Sequence[Mount] | None = None) -> int:

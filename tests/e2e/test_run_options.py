@@ -81,6 +81,13 @@ def test_mounts(pyctr: Pyctr, tmp_path: Path) -> None:
     assert "bind source path does not exist" in missing
 
 
+def test_volumes_from(pyctr: Pyctr, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("shared")
+    pyctr.ok("create", "--name", "data", "-v", f"{tmp_path}:/d", "busybox")
+    assert out(pyctr, "--volumes-from", "data", "busybox", "cat", "/d/f") == "shared"
+    assert pyctr.run("run", "--rm", "--volumes-from", "data:ro", "busybox", "touch", "/d/g").returncode != 0
+
+
 def test_read_only(pyctr: Pyctr) -> None:
     done = pyctr.run("run", "--rm", "--read-only", "busybox", "touch", "/x")
     assert b"Read-only file system" in done.stderr

@@ -53,3 +53,12 @@ def test_a_command_keeps_the_entrypoint_and_an_entrypoint_drops_the_command() ->
 
 def test_a_bare_name_removes_the_images_variable() -> None:
     assert settings.merge_environment(["A=1", "B=2"], ["A"]) == ["B=2"]
+
+
+def test_streams_of_a_task() -> None:
+    document = {"Config": {}, "HostConfig": {"LogConfig": {"Config": {"max-size": "1m"}}}, "LogPath": "/var/l g/x.log"}
+    uri = "json-file:///var/l%20g/x.log?max-size=1m&max-file=5&compress=true"
+    assert settings.stdio(document) == ("", uri, uri, False)
+    document["Config"] = {"Tty": True, "OpenStdin": True}
+    assert settings.stdio(document) == ("attach:", uri, "", True)
+    assert settings.stdio({"Config": {}, "HostConfig": {}}) == ("", "none:", "none:", False)

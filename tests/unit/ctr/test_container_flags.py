@@ -91,7 +91,7 @@ def test_a_relative_directory_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_
         (("-m", "x"), "--memory"),
         (("-v", "a:b"), "-v"),
         (("--network", "foo"), "network foo not found"),
-        (("-p", "80:80"), "publishing ports"),
+        (("-p", "80:80"), "--publish needs a bridge network"),
         (("--log-driver", "gelf"), "no log driver named 'gelf'"),
         (("--log-opt", "nope=1"), "unknown log opt 'nope'"),
         (("--ulimit", "x"), "--ulimit"),

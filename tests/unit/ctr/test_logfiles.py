@@ -32,7 +32,7 @@ class Model:
         for _ in range(count):
             number = len(self.written)
             line = f"line {number}\n"
-            stamp = f"2026-01-01T00:00:{number // 1000:02d}.{number % 1000:03d}Z"
+            stamp = f"2026-01-01T00:00:{number // 100:02d}Z"  # the shim stamps lines by the block
             self._append(json.dumps({"log": line, "stream": "stdout", "time": stamp}) + "\n")
             self.written.append(line)
 
