@@ -135,9 +135,7 @@ class Downloads:
     def _keep(self, descriptor: Descriptor, labels: Mapping[str, str], parents: tuple[str, ...]) -> None:
         """A blob that was here: lease it, label it, say so."""
         with suppress(AlreadyExists):
-            self._content.writer(
-                self._namespace, ref_key(descriptor), expected=descriptor.digest, lease=self._lease
-            ).close()
+            self._writer(descriptor).close()  # by asking for it with our lease, we hold it
         add_labels(self._content, self._namespace, descriptor.digest, {**self._source, **labels})
         self._tell("already exists", descriptor, parents, descriptor.size)
 

@@ -33,7 +33,6 @@ from pycontainerd.core.manifest import (
     load_json,
     parse_config,
     parse_document,
-    ref_key,
 )
 from pycontainerd.core.reference import normalize
 from pycontainerd.core.values import Descriptor
@@ -153,7 +152,11 @@ class Importer:
         descriptor = Descriptor(media_type, of_bytes(data), len(data))
         try:
             with self._content.writer(
-                self._namespace, ref_key(descriptor), total=len(data), expected=descriptor.digest, lease=self._lease
+                self._namespace,
+                f"{self._prefix}-{descriptor.digest}",
+                total=len(data),
+                expected=descriptor.digest,
+                lease=self._lease,
             ) as writer:
                 writer.truncate(0)
                 writer.write(data)
