@@ -18,7 +18,7 @@ holberton hopper huffman hypatia ichbiah iverson kahan kahn karp kay kernighan k
 lamport lampson leibniz liskov lovelace mauchly mccarthy meltzer metcalfe micali milner minsky moore naur newell
 noether noyce pascal patterson perlis perlman postel rabin ritchie rivest saltzer scott shamir shannon shaw simon
 spence stallman steele stroustrup sussman sutherland tarjan thompson torvalds turing ulam valiant wilkes wilkinson
-wirth yao zadeh zuse
+yao zadeh zuse
 """.split()
 
 
