@@ -11,7 +11,7 @@ from pycontainerd.linux import fds
 from pycontainerd.linux.prctl import oom_score
 from shim.errors import unknown
 from shim.jsontext import dumps, loads
-from shim.sockets import CONTROL, MESSAGE, PATH_LIMIT, PYTHON_FLAGS, answers, unlink
+from shim.sockets import CONTROL, MESSAGE, PATH_LIMIT, PYTHON_FLAGS, TEMPLATE_IDLE, TEMPLATE_SOCKET, answers, unlink
 from shim.spec import group_of
 
 TYPE_CHECKING = False
@@ -128,7 +128,8 @@ def _ask_template(request: bytes, listener: int) -> None:
 
 def template_socket() -> str:
     """Where the template of this installation and user listens."""
-    folder = TEMPLATE_DIR if os.getuid() == 0 else f"/run/user/{os.getuid()}/pycontainerd/shim-template"
+    usual = TEMPLATE_DIR if os.getuid() == 0 else f"/run/user/{os.getuid()}/pycontainerd/shim-template"
+    folder = os.environ.get("PYCONTAINERD_TEMPLATE_DIR") or usual
     return f"{folder}/{_sha256(f'{_SOURCE} {sys.executable}'.encode())[:16]}.sock"
 
 
@@ -173,7 +174,8 @@ def _spawn_template(path: str) -> None:
     high = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD_CLOEXEC, 16)
     null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_RDWR, 0) for fd in (0, 1, 2)]
     actions = [*null, (os.POSIX_SPAWN_DUP2, high, CONTROL)]
-    environment = {"PATH": os.environ.get("PATH", ""), "PYCONTAINERD_TEMPLATE_SOCKET": path}
+    kept = {name: os.environ[name] for name in ("PATH", TEMPLATE_IDLE) if name in os.environ}
+    environment = {**kept, TEMPLATE_SOCKET: path}
     argv = [sys.executable, *PYTHON_FLAGS, "-c", program, _SOURCE]
     os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsid=True)
     os.close(high)

@@ -12,6 +12,10 @@ MESSAGE = 64 << 10
 PYTHON_FLAGS = ("-I", "-S", "-E", "-OO", "-X", "no_debug_ranges")
 """How the interpreter is started: without site-packages, docstrings and column tables, which are all memory."""
 PATH_LIMIT = 107
+TEMPLATE_SOCKET = "PYCONTAINERD_TEMPLATE_SOCKET"
+"""Environment: the name a shared template removes when it ends."""
+TEMPLATE_IDLE = "PYCONTAINERD_TEMPLATE_IDLE"
+"""Environment: seconds without a request after which a shared template ends; ten minutes if not given."""
 
 
 def listen(path: str) -> _socket.socket:

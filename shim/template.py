@@ -56,7 +56,7 @@ from shim.jsontext import dumps, loads
 from shim.log import Log
 from shim.memory import settle
 from shim.runtime import default_binary
-from shim.sockets import CONTROL, MESSAGE, listen, unlink
+from shim.sockets import CONTROL, MESSAGE, TEMPLATE_IDLE, TEMPLATE_SOCKET, listen, unlink
 from shim.stdio.jsonlines import Encoder
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _kept: list[bytes] = []
-_IDLE = 600_000
+_IDLE = 600
 _PATIENCE = 5.0
 _HOT = (
     ttrpc.Request,
@@ -261,6 +261,6 @@ def main() -> None:
     os.set_inheritable(CONTROL, False)
     runtime = _probe()
     warm()
-    serve(control, runtime, _IDLE if shared else None)
+    serve(control, runtime, int(os.environ.get(TEMPLATE_IDLE, _IDLE)) * 1000 if shared else None)
     if shared:
-        unlink(os.environ.get("PYCONTAINERD_TEMPLATE_SOCKET", ""))
+        unlink(os.environ.get(TEMPLATE_SOCKET, ""))
