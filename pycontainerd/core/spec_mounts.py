@@ -221,3 +221,22 @@ def merged(base: Sequence[Json], extra: Sequence[Json]) -> list[Json]:
 
 def _within(path: str, parent: str) -> bool:
     return path == parent or path.startswith(parent + "/")
+
+
+def with_asked_for(base: Sequence[Json], asked: Sequence[Json]) -> list[Json]:
+    """The mounts of a spec with those a user asked for in their places, as Docker orders them.
+
+    What is asked for replaces what ``base`` has at the same target, and with `/dev` all that is below it. Then come the
+    kernel's own filesystems, then bind mounts (managed files too) and what was asked for, parents before children: a
+    volume on `/etc` does not hide `/etc/hosts`.
+    """
+    taken = {mount["destination"] for mount in asked}
+    kept = [
+        mount
+        for mount in base
+        if mount.get("destination") not in taken
+        and not ("/dev" in taken and str(mount.get("destination")).startswith("/dev/"))
+    ]
+    system = [mount for mount in kept if mount.get("type") != "bind"]
+    binds = [mount for mount in kept if mount.get("type") == "bind"]
+    return system + sorted([*binds, *asked], key=lambda mount: str(mount.get("destination")).count("/"))

@@ -22,6 +22,7 @@ from pycontainerd.daemon.plugins import plugins
 from pycontainerd.images import pull as transferring
 from pycontainerd.images.differ import WalkingDiffer
 from pycontainerd.images.transfers import LocalTransfers
+from pycontainerd.images.trees import Trees
 from pycontainerd.images.unpack import Unpacker
 from pycontainerd.images.workers import Workers
 from pycontainerd.rpc.dispatch import Dispatcher
@@ -52,6 +53,7 @@ from pycontainerd.services.tasks import TasksService
 from pycontainerd.services.traces import TracesService
 from pycontainerd.services.transfer import TransferService
 from pycontainerd.services.version import VersionService
+from pycontainerd.services.volumes import VolumesService
 from pycontainerd.stores.collector import Collector
 from pycontainerd.stores.containers import Containers
 from pycontainerd.stores.content import Content
@@ -64,6 +66,10 @@ from pycontainerd.stores.mounts import Mounts
 from pycontainerd.stores.namespaces import Namespaces
 from pycontainerd.stores.schema import STEPS
 from pycontainerd.stores.snapshots import Snapshots
+from pycontainerd.stores.volumeclaims import ContainerVolumes
+from pycontainerd.stores.volumedirs import VolumeDirectories
+from pycontainerd.stores.volumemounts import VolumeMounts
+from pycontainerd.stores.volumes import Volumes
 from snapshotter.native import NativeDriver
 from snapshotter.overlay import OverlayConfig, OverlayDriver
 
@@ -109,6 +115,9 @@ class Stores:
     snapshotters: Mapping[str, Snapshots]
     broken: Mapping[str, str]
     mounts: Mounts
+    workers: Workers
+    volumes: Volumes
+    container_volumes: ContainerVolumes
     collector: Collector
 
 
@@ -119,6 +128,7 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     stores = _stores(config, stack, sight)
     engine = _engine(config, stack, sight, stores)
     await engine.start()
+    await offload(stores.volumes.mounts.sweep, lambda *key: engine.tasks.table.find(*key) is not None)
     stores.collector.start()
     await _serve(config, stack, sight, _services(config, stack, sight, stores, engine))
     # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
@@ -168,6 +178,11 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     collector = Collector(database, kept, config.gc, span=sight.span)
     stack.callback(collector.close)
     leases.collect = images.collect = collector.collect
+    workers = Workers(f"{config.state}/unpack")
+    stack.callback(workers.close)
+    directories = VolumeDirectories(f"{config.root}/volumes")
+    held = VolumeMounts(directories, f"{config.state}/volumes", snapshotters)
+    volumes = Volumes(database, directories, held, Trees(workers))
     return Stores(
         exchange,
         Namespaces(database, publish),
@@ -178,6 +193,9 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
         snapshotters,
         broken,
         mounts,
+        workers,
+        volumes,
+        ContainerVolumes(database, containers, volumes, Trees(workers), snapshotters),
         collector,
     )
 
@@ -218,6 +236,7 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
         stores.exchange.publish,
         content=stores.content,
         mounts=stores.mounts,
+        volumes=stores.container_volumes,
         traceparent=traceparent,
         span=sight.span,
     )
@@ -230,9 +249,7 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
 def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores, engine: Engine) -> list[Service]:
     tasks = engine.tasks
     streams = StreamRegistry()
-    workers = Workers(f"{config.state}/unpack")
-    stack.callback(workers.close)
-    differ = WalkingDiffer(stores.content, workers, span=sight.span)
+    differ = WalkingDiffer(stores.content, stores.workers, span=sight.span)
 
     def forward(envelope: Envelope) -> None:
         tasks.relay(envelope, stores.exchange.forward)
@@ -250,7 +267,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         SnapshotsService(stores.snapshotters),
         DiffService(differ),
         TransferService(transfers, streams),
-        ContainersService(stores.containers),
+        ContainersService(stores.container_volumes),
         MountsService(stores.mounts),
         TasksService(tasks),
         AttachService(tasks),
@@ -258,6 +275,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         ShimEventsService(forward),
         StreamingService(streams),
         TracesService(sight.tracer, sight.ring),
+        VolumesService(stores.volumes),
         HealthService(),
     ]
     return [*services, *reflection_services([service.SERVICE.full_name for service in services])]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.mounts import MountManager
     from pycontainerd.core.tasks import CreateTask
     from pycontainerd.core.values import Mount
+    from pycontainerd.core.volumes import ContainerMounts
     from pycontainerd.runtime.checkpoints import Checkpoints
     from pycontainerd.runtime.foreign import ForeignShims
     from pycontainerd.runtime.probe import RuntimeProbe
@@ -111,12 +112,16 @@ class Preparer:
         seccomp: SeccompCache,
         checkpoints: Checkpoints,
         mounts: MountManager | None = None,
+        volumes: ContainerMounts | None = None,
         sandbox: Callable[[str, str], Bootstrap | None] | None = None,
     ) -> None:
-        """``sandbox(namespace, id)`` answers how to reach the shim of a sandbox the store knows, or None."""
+        """``sandbox(namespace, id)`` answers how to reach the shim of a sandbox the store knows, or None; ``volumes``
+        knows what containers have mounted beside what their specs say.
+        """
         self._settings, self._containers, self._foreign, self._shims = settings, containers, foreign, shims
         self._builtin_binary, self._probe, self._seccomp = builtin_binary, probe, seccomp
         self._checkpoints, self._mounts, self._sandbox = checkpoints, mounts, sandbox
+        self._volumes = volumes
 
     def prepare(self, namespace: str, request: CreateTask) -> Prepared:
         """Make the bundle of a task. Raises NotFound, InvalidArgument, Unknown, ResourceExhausted; leaves nothing."""
@@ -223,6 +228,8 @@ class Preparer:
         if mounts and self._mounts is not None:
             with contextlib.suppress(PycontainerdError):
                 self._mounts.deactivate(bundle.namespace, mounts)
+        if self._volumes is not None:
+            self._volumes.detach(bundle.namespace, bundle.id)
 
 
 def _options(container: Container, request: CreateTask) -> AnyValue | None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.mounts import MountManager
     from pycontainerd.core.spans import Span
     from pycontainerd.core.values import AnyValue
+    from pycontainerd.core.volumes import ContainerMounts
     from pycontainerd.runtime.creation import TaskSettings
     from pycontainerd.runtime.recovery import Recovered
     from pycontainerd.runtime.shims import Offload
@@ -58,6 +59,7 @@ class Engine:
         *,
         content: ContentStore | None = None,
         mounts: MountManager | None = None,
+        volumes: ContainerMounts | None = None,
         sandbox: Callable[[str, str], Bootstrap | None] | None = None,
         traceparent: Callable[[], str] = no_traceparent,
         span: Span = no_span,
@@ -93,6 +95,7 @@ class Engine:
             seccomp=SeccompCache(f"{settings.root}/seccomp"),
             checkpoints=checkpoints,
             mounts=mounts,
+            volumes=volumes,
             sandbox=sandbox,
         )
         self.tasks = Tasks(

@@ -1,8 +1,8 @@
 """What the runtime engine reads in a container's OCI spec, and the few bytes of it that it changes.
 
-The spec goes into the bundle as the client sent it. Only ``annotations`` is ever touched: commands to the OCI runtime
-that a client must not give are taken out, and the ready-made seccomp filter is put in. Everything else stays byte for
-byte.
+The spec goes into the bundle as the client sent it. Only ``annotations`` is touched (commands to the OCI runtime that a
+client must not give are taken out, and the ready-made seccomp filter is put in), and ``mounts`` when the container has
+volumes. Everything else stays byte for byte.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.core.spec_mounts import with_asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 BPF_ANNOTATION = "run.oci.seccomp_bpf_data"
 """crun: the seccomp filter to load, base64, in place of compiling ``linux.seccomp``."""
@@ -127,11 +128,17 @@ def _expect(text: str, position: int, char: str) -> None:
         raise ValueError(f"{char!r} expected at {position}")
 
 
-def bundle_config(view: SpecView, bpf: str = "") -> bytes:
-    """The text of ``config.json``: the spec without refused annotations and with the filter ``bpf`` (base64), if any.
+def bundle_config(view: SpecView, bpf: str = "", mounts: Sequence[dict[str, object]] = ()) -> bytes:
+    """The text of ``config.json``: the spec without refused annotations, with the filter ``bpf`` (base64), if any, and
+    with the ``mounts`` that the daemon made ready.
 
     Every member called ``annotations`` is looked at, since readers disagree on which one of two counts.
     """
+    text = _with_annotations(view, bpf)
+    return (_with_mounts(text, mounts) if mounts else text).encode()
+
+
+def _with_annotations(view: SpecView, bpf: str) -> str:
     text, found = view.text, False
     for member in reversed(view.members):
         if member.key != "annotations":
@@ -143,10 +150,28 @@ def bundle_config(view: SpecView, bpf: str = "") -> bytes:
         if kept != member.value:
             text = text[: member.start] + json.dumps(kept) + text[member.end :]
     if bpf and not found:
-        brace = text.index("{") + 1
-        comma = "," if view.members else ""
-        text = f'{text[:brace]}"annotations":{{"{BPF_ANNOTATION}":"{bpf}"}}{comma}{text[brace:]}'
-    return text.encode()
+        text = _with_member(text, f'"annotations":{{"{BPF_ANNOTATION}":"{bpf}"}}')
+    return text
+
+
+def _with_mounts(text: str, mounts: Sequence[dict[str, object]]) -> str:
+    """The spec with further mounts in their places among its own. Raises InvalidArgument when its own are no list."""
+    members = [member for member in _members(text) if member.key == "mounts"]
+    own = members[-1].value if members else []
+    if own is None:
+        own = []
+    if not isinstance(own, list) or not all(isinstance(item, dict) for item in own):
+        raise InvalidArgument("mounts of the container spec", hint="they are not a list of objects")
+    together = json.dumps(with_asked_for(own, mounts))
+    for member in reversed(members):
+        text = text[: member.start] + together + text[member.end :]
+    return text if members else _with_member(text, f'"mounts":{together}')
+
+
+def _with_member(text: str, member: str) -> str:
+    brace = text.index("{") + 1
+    comma = "," if next(_members(text), None) is not None else ""
+    return f"{text[:brace]}{member}{comma}{text[brace:]}"
 
 
 def _kept(value: object) -> dict[str, object]:

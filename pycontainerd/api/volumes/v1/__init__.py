@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/volumes/v1`; do not edit."""
