@@ -294,9 +294,15 @@ class NetworkDriver(Protocol):
     """How one kind of network is built: steps for the agent (``pycontainerd.network.agent`` lists them)."""
 
     name: str
+    needs_subnets: bool
+    """Whether networks that name no subnet get one, from which endpoints have their addresses."""
 
     def validate(self, network: Network) -> None:
         """Raises InvalidArgument for options the driver does not have."""
+        ...
+
+    def link(self, network: Network) -> str:
+        """The name of the network's own interface on the host, "" for none. Published ports need one."""
         ...
 
     def network_up(self, network: Network) -> Sequence[Op]:
@@ -309,7 +315,13 @@ class NetworkDriver(Protocol):
         """What puts the endpoint into the namespace; addresses included, default routes not."""
         ...
 
-    def endpoint_down(self, network: Network, endpoint: Endpoint, netns: str) -> Sequence[Op]: ...
+    def endpoint_down(self, network: Network, endpoint: Endpoint, netns: str) -> Sequence[Op]:
+        """What takes the endpoint out of a namespace that lives on."""
+        ...
+
+    def endpoint_end(self, network: Network, endpoint: Endpoint, netns: str) -> Sequence[Op]:
+        """What has to be done before the whole namespace goes, and its links with it; mostly nothing."""
+        ...
 
 
 class NetworkStore(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pycontainerd.core.network import with_prefix
+from pycontainerd.core.network import BRIDGE_NAME, with_prefix
 from pycontainerd.core.network_request import check_bridge_options
 from pycontainerd.core.ports import Target
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pycontainerd.core.network import Endpoint, Network, Op, Sandbox
 
 BRIDGE = "bridge"
+LINK_PREFIX = "pcbr"
+"""The default network's bridge is this and a number; others have the beginning of their network's id behind it."""
 FORWARD4 = "net/ipv4/ip_forward"
 
 
@@ -46,6 +48,7 @@ class BridgeDriver:
     """Docker's bridge networks: a bridge of the host with the gateways' addresses, and a veth pair an endpoint."""
 
     name = BRIDGE
+    needs_subnets = True
 
     def __init__(self, marks: Marks) -> None:
         self._marks = marks
@@ -53,6 +56,10 @@ class BridgeDriver:
     def validate(self, network: Network) -> None:
         """Raises InvalidArgument for options the driver does not have."""
         check_bridge_options(network.options)
+
+    def link(self, network: Network) -> str:
+        """The bridge's name: chosen by the user, or made from the network's id."""
+        return network.options.get(BRIDGE_NAME) or f"{LINK_PREFIX}-{network.id[:10]}"
 
     def network_up(self, network: Network) -> Sequence[Op]:
         """The bridge, its addresses, and forwarding on the host."""
@@ -95,6 +102,10 @@ class BridgeDriver:
     def endpoint_down(self, network: Network, endpoint: Endpoint, netns: str) -> Sequence[Op]:
         """Deleting one end takes the other along."""
         return [{"op": "unlink", "name": endpoint.link, "alias": self._marks.endpoint(endpoint.id)}]
+
+    def endpoint_end(self, network: Network, endpoint: Endpoint, netns: str) -> Sequence[Op]:
+        """Nothing: the pair goes with the namespace."""
+        return ()
 
 
 def addresses(network: Network, endpoint: Endpoint) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pycontainerd.core.errors import Unavailable
 from pycontainerd.core.network_blockers import DOCKER_CHAIN, Blockers, find_blockers, warning
 from pycontainerd.linux import process
 from pycontainerd.network.client import AgentError
@@ -35,7 +36,7 @@ class Neighbours:
         try:
             (listing,) = self._agent.run({"op": "nft", "script": "list chains", "json": True})
             return find_blockers(json.loads(listing), self._own_table, self._legacy())
-        except (AgentError, ValueError) as error:
+        except (AgentError, Unavailable, ValueError) as error:
             _log.warning("other packet filters cannot be listed", error=str(error))
             return Blockers()
 

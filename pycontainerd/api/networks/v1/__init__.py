@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/networks/v1`; do not edit."""
