@@ -61,10 +61,12 @@ def test_whatever_the_files_say(user: str, passwd: str, group: str, more: str) -
     try:
         found = lookup(user, passwd, group, more)
     except RpcError as error:
-        assert error.code == INVALID_ARGUMENT
+        code = error.code
     else:
+        code = INVALID_ARGUMENT
         assert 0 <= found.uid < 1 << 31
         assert 0 <= found.gid < 1 << 31
+    assert code == INVALID_ARGUMENT
 
 
 def rootfs(path: Path) -> Path:
