@@ -1,4 +1,4 @@
-"""What the tests of Debian's ctr share: a small image, a registry on loopback, a terminal."""
+"""What the tests of Debian's ctr share: a small image and a terminal."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ import json
 import os
 import pty
 import select
-import socket
 import subprocess
 import sys
 import tarfile
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "busybox_image.py"
 IMAGE = "docker.io/library/busybox:interop"
@@ -49,44 +45,6 @@ def _salted(path: Path, name: str, salt: bytes) -> Path:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return path
-
-
-@contextmanager
-def registry(directory: Path) -> Iterator[str]:
-    """Debian's docker-registry on a free loopback port; yields host:port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
-    config = directory / "registry.yml"
-    config.write_text(
-        json.dumps(
-            {
-                "version": 0.1,
-                "log": {"level": "error"},
-                "storage": {"filesystem": {"rootdirectory": str(directory / "registry")}},
-                "http": {"addr": host},
-            }
-        )
-    )
-    with (directory / "registry.log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
-    try:
-        _wait_for(f"http://{host}/v2/")
-        yield host
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 15
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            assert time.monotonic() < deadline, f"{url} does not answer"
-            time.sleep(0.05)
 
 
 class Terminal:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.ctr import IMAGE, archive, registry
+from tests.interop.ctr import IMAGE, archive
 from tests.support.daemon import RunningDaemon
+from tests.support.registry import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,9 +205,9 @@ def test_leases(daemon: RunningDaemon) -> None:
 
 
 def test_pulling_and_fetching_from_a_registry(daemon: RunningDaemon, tmp_path: Path) -> None:
-    with registry(tmp_path) as host:
+    with registry(tmp_path / "registry") as server:
         tar = archive(tmp_path / "push.tar", "docker.io/library/pushed:1", salt=b"pushed")
-        name = f"{host}/library/pushed:1"
+        name = f"{server.host}/library/pushed:1"
         subprocess.run(
             ["skopeo", "copy", "-q", "--dest-tls-verify=false", f"docker-archive:{tar}", f"docker://{name}"], check=True
         )
