@@ -53,6 +53,11 @@ def remove_directory(directory: str, id: str) -> None:
     remove_tree(gone)
 
 
+def places(directory: str, id: str) -> tuple[str, str]:
+    """Where the directory of a snapshot may be: under its name, and under the one it has while it is removed."""
+    return os.path.join(directory, id), os.path.join(directory, _REMOVED + id)
+
+
 def list_ids(directory: str) -> list[str]:
     """The ids that have a directory, also a half-removed one; names that are no id are somebody else's."""
     names = {name.removeprefix(_REMOVED) for name in os.listdir(directory)}

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pycontainerd.core.errors import FailedPrecondition
 from pycontainerd.core.snapshots import Kind, Usage
 from pycontainerd.core.values import Mount
 from pycontainerd.linux.copy import copy_tree
 from pycontainerd.linux.tree import disk_usage, remove_tree
 from snapshotter import directories
+from snapshotter.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,18 +29,32 @@ class NativeDriver:
     def __init__(self, root: str) -> None:
         self.root = root
         self._directory = directories.open_root(root)
+        self._bounds = Bounds(self._directory)
 
     def prepare(self, id: str, parents: Sequence[str], kind: Kind, labels: Mapping[str, str]) -> None:
-        """Make the directory, a copy of the nearest parent. What an interrupted attempt left is started anew."""
+        """Make the directory, a copy of the nearest parent. What an interrupted attempt left is started anew.
+
+        Raises also FailedPrecondition for a size where the filesystem keeps no project quota: a copy has no upper part
+        that could lie elsewhere.
+        """
         path = self._path(id)
         if kind is Kind.VIEW and parents:
             return
+        size = self._bounds.wanted(labels) if kind is Kind.ACTIVE else 0
+        if size and not self._bounds.quota:
+            raise FailedPrecondition(
+                "size of a snapshot",
+                size,
+                "the native snapshotter cannot enforce it on this filesystem: mount it with prjquota or use overlayfs",
+            )
         remove_tree(path)
         directories.make_directory(path, 0o755)
-        if not parents:
-            return
         try:
-            copy_tree(self._path(parents[0]), path)
+            if size:
+                copied = disk_usage(self._path(parents[0]))[0] if parents else 0
+                self._bounds.bound(path, size + copied)
+            if parents:
+                copy_tree(self._path(parents[0]), path)
         except BaseException:
             remove_tree(path)
             raise
@@ -61,7 +77,10 @@ class NativeDriver:
 
     def remove(self, id: str) -> None:
         """Remove the copy."""
+        projects = [self._bounds.project(path) for path in directories.places(self._directory, id)]
         directories.remove_directory(self._directory, id)
+        for project in projects:
+            self._bounds.forget(project)
 
     def ids(self) -> Sequence[str]:
         """The ids that have a directory."""

@@ -1,7 +1,8 @@
 """Snapshots as layers of the kernel's overlay filesystem (Documentation/filesystems/overlayfs.rst).
 
 A snapshot is `<root>/snapshots/<id>/fs`, the difference to its parents, and for an active one `work`, which the kernel
-needs beside the upper directory. Nothing is mounted here: `mounts` only says how.
+needs beside the upper directory. Nothing is mounted here, `mounts` only says how, but for the filesystem that bounds a
+snapshot where no quota can (`bounds`): then both lie below `<id>/disk`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pycontainerd.core.snapshots import REBASE, REMAP_IDS, Kind, Usage
 from pycontainerd.core.values import Mount
 from pycontainerd.linux.tree import disk_usage
 from snapshotter import directories, probe
+from snapshotter.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +43,7 @@ class OverlayDriver:
     def __init__(self, root: str, config: OverlayConfig | None = None) -> None:
         self.root = root
         self._directory = directories.open_root(root)
+        self._bounds = Bounds(self._directory)
         found = probe.overlay(root)
         if found.failure:
             raise FailedPrecondition(
@@ -54,9 +57,15 @@ class OverlayDriver:
         )
 
     def prepare(self, id: str, parents: Sequence[str], kind: Kind, labels: Mapping[str, str]) -> None:
-        """Make the directories. The top one belongs to whom it does in the parent, or to the mapped root."""
+        """Make the directories. The top one belongs to whom it does in the parent, or to the mapped root.
+
+        Raises also FailedPrecondition and InvalidArgument for a size that cannot be enforced, or is none.
+        """
+        size = self._bounds.wanted(labels) if kind is Kind.ACTIVE else 0
         base = os.path.join(self._directory, id)
         directories.make_directory(base, 0o700)
+        if size:
+            base = self._bounds.bound(base, size)
         top = os.path.join(base, "fs")
         directories.make_directory(top, 0o755)
         owner = self._mapped_root(labels)
@@ -79,7 +88,8 @@ class OverlayDriver:
             mode = "rw" if kind is Kind.ACTIVE else "ro"
             return [Mount("bind", self._layer(id), options=(*options, mode, "rbind"))]
         if kind is Kind.ACTIVE:
-            options += [f"workdir={self._directory}/{id}/work", f"upperdir={self._layer(id)}"]
+            upper = self._layer(id)
+            options += [f"workdir={os.path.dirname(upper)}/work", f"upperdir={upper}"]
         elif len(parents) == 1:
             return [Mount("bind", self._layer(parents[0]), options=(*options, "ro", "rbind"))]
         options.append("lowerdir=" + ":".join(self._layer(parent) for parent in parents))
@@ -87,6 +97,9 @@ class OverlayDriver:
 
     def commit(self, id: str, parents: Sequence[str]) -> Usage:
         """Measure the layer; it is complete as it lies, whatever its parents."""
+        top = os.path.dirname(self._layer(id))
+        if not self._is_plain(top):
+            directories.sync(top)
         return self.usage(id)
 
     def usage(self, id: str) -> Usage:
@@ -95,7 +108,13 @@ class OverlayDriver:
 
     def remove(self, id: str) -> None:
         """Remove the layer's directories."""
+        places = directories.places(self._directory, id)
+        for place in places:
+            self._bounds.take_off(place)
+        projects = [self._bounds.project(place) for place in places]
         directories.remove_directory(self._directory, id)
+        for project in projects:
+            self._bounds.forget(project)
 
     def ids(self) -> Sequence[str]:
         """The ids that have a directory."""
@@ -106,7 +125,10 @@ class OverlayDriver:
         directories.sync(self._directory)
 
     def _layer(self, id: str) -> str:
-        return f"{self._directory}/{id}/fs"
+        return f"{self._bounds.top(f'{self._directory}/{id}')}/fs"
+
+    def _is_plain(self, top: str) -> bool:
+        return os.path.dirname(top) == self._directory
 
     def _mapped_root(self, labels: Mapping[str, str]) -> tuple[int, int] | None:
         """Who root of the mapped container is on the host: the first entry that starts at container id 0."""

@@ -22,6 +22,9 @@ REMAP_IDS = "remap-ids"
 REF_LABEL = "containerd.io/snapshot.ref"
 """Names what a snapshot is to become; Prepare answers AlreadyExists when that is there."""
 
+MAX_SIZE = "containerd.io/snapshot/max-size"
+"""Label of an active snapshot: how many bytes it may hold beside its parents; enforced, or Prepare fails."""
+
 
 class Kind(enum.Enum):
     """What a snapshot is; the values are the words filters use."""

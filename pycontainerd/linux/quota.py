@@ -77,7 +77,7 @@ def enforced(path: str) -> bool:
 
 
 def limit(path: str, size: int) -> int:
-    """Let the tree at ``path`` hold ``size`` bytes more than now, at most; return its project id.
+    """Let the tree at ``path`` hold at most ``size`` bytes; return its project id.
 
     ``path`` is an empty directory, or one that has a project of its own. Raises OSError.
     """

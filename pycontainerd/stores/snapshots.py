@@ -30,7 +30,7 @@ from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.gc import Item, snapshot_node
 from pycontainerd.core.gc import Kind as NodeKind
 from pycontainerd.core.identifiers import masked_labels, stored_labels
-from pycontainerd.core.snapshots import REBASE, REF_LABEL, Kind, SnapshotInfo, Usage, adaptor
+from pycontainerd.core.snapshots import MAX_SIZE, REBASE, REF_LABEL, Kind, SnapshotInfo, Usage, adaptor
 from pycontainerd.core.spans import no_span
 from pycontainerd.stores import leases, namespaces, snapshotrows
 from pycontainerd.stores.columns import from_text, now, to_micros, to_text
@@ -98,6 +98,8 @@ class Snapshots:
             row = self._row(connection, namespace, info.name)
             old = from_text(row.labels)
             labels = masked_labels(old, info.labels, paths) if paths else stored_labels(info.labels)
+            if labels.get(MAX_SIZE, "") not in {"", old.get(MAX_SIZE, "")}:
+                raise InvalidArgument("label", MAX_SIZE, "the bound of a snapshot is set when it is prepared")
             snapshotrows.set_labels(connection, row, to_text(labels), to_micros(now()))
             return self._row(connection, namespace, info.name).info(connection)
 
