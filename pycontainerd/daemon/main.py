@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PycontainerdError as error:
         sys.stderr.write(f"pycontainerd: {error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"pycontainerd: {error}; the daemon needs root and a writable root and state directory\n")
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pycontainerd.core.values import Platform
+from pycontainerd.core.platforms import from_machine
 from pycontainerd.services.introspection import Plugin
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 LOG_URI_SCHEMES = "fifo,binary,binary-v2,file"
 """What the shim accepts as stdio; clients parse this export."""
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
-
 _SERVICES = ("containers", "content", "diff", "images", "introspection", "namespaces", "snapshots", "tasks")
 _GRPC = (
     "containers", "content", "diff", "events", "healthcheck", "images", "introspection", "leases", "mounts",
@@ -26,18 +24,11 @@ _LATER = "comes with the CRI service"
 _FOREIGN = "not part of this daemon"
 
 
-def host_platform() -> Platform:
-    """The platform of this machine in OCI's words."""
-    machine = os.uname().machine
-    architecture = _ARCHITECTURES.get(machine, machine)
-    return Platform("linux", architecture, {"arm64": "v8", "arm": "v7"}.get(architecture, ""))
-
-
 def plugins(
     config: Config, snapshotters: Mapping[str, tuple[str, Sequence[str]]], broken: Mapping[str, str]
 ) -> list[Plugin]:
     """Every plugin. ``snapshotters`` are (root, capabilities) by name, ``broken`` why those are not there."""
-    here = (host_platform(),)
+    here = (from_machine(os.uname().machine),)
     root = config.root
     found = [
         Plugin("io.containerd.content.v1", "content", exports={"root": f"{root}/io.containerd.content.v1.content"}),
