@@ -173,8 +173,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A container's network as its rows say. ``active`` from before its task is made until that has ended; each time it
-    becomes active ``generation`` grows. ``netns`` is the path of its namespace, "" in mode host."""
+    """A container's network as its rows say. ``active`` from before its task is made until that has ended. ``netns`` is
+    the path of its namespace."""
 
     namespace: str
     container: str
@@ -184,7 +184,6 @@ class Sandbox:
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
     active: bool = False
-    generation: int = 0
     netns: str = ""
 
     @property
@@ -194,11 +193,9 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What a task to be made needs to know: the path of its network namespace ("" for the host's) and which life of the
-    sandbox it is, to be given back with ``released``."""
+    """What a task to be made needs to know: the path of its network namespace, "" for the host's."""
 
     netns: str
-    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +237,14 @@ class SandboxEngine(Protocol):
         """Make the namespace, endpoints and ports of a task to come; None for a container that is not ours.
 
         Raises NotFound (network), FailedPrecondition (port taken, peer not running), ResourceExhausted (no address
-        left), InvalidArgument, Unavailable. Leaves nothing behind when it raises.
+        left), InvalidArgument, Unavailable. When it raises, addresses are all that may be left: they are the record's.
         """
         ...
 
-    def released(self, namespace: str, id: str, generation: int) -> None:
-        """The task of that life has ended, or never came to be: ports and namespace go, addresses stay. Idempotent."""
+    def released(self, namespace: str, id: str) -> None:
+        """The task has ended, or never came to be: ports and namespace go, addresses stay. Idempotent, never raises.
+
+        To be heard of before the next ``prepare`` for the same container."""
         ...
 
     def remove(self, namespace: str, id: str) -> None:
@@ -356,7 +355,7 @@ class NetworkStore(Protocol):
         ...
 
     def activate(self, sandbox: Sandbox, links: Mapping[str, str]) -> Sandbox:
-        """A new life: active, the next generation, host links by endpoint id."""
+        """Active from now on, with host links by endpoint id."""
         ...
 
     def publish(self, sandbox: Sandbox, ports: Sequence[PublishedPort]) -> None: ...
@@ -365,7 +364,7 @@ class NetworkStore(Protocol):
         """Who publishes a host port: names of containers, and what they publish."""
         ...
 
-    def deactivate(self, namespace: str, container: str, generation: int) -> None: ...
+    def deactivate(self, namespace: str, container: str) -> None: ...
 
     def connect(self, sandbox: Sandbox, request: EndpointRequest, link: str) -> Endpoint:
         """Raises NotFound (network), AlreadyExists (it is connected), FailedPrecondition (address taken),

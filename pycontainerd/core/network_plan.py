@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pycontainerd.core.network import BRIDGE_NAME, with_prefix
 from pycontainerd.core.network_request import check_bridge_options
+from pycontainerd.core.network_rules import needs_localnet
 from pycontainerd.core.ports import Target
 
 if TYPE_CHECKING:
@@ -146,6 +147,20 @@ def port_target(endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) 
         if endpoint is not None and networks[endpoint.network].link:
             found[version] = endpoint.ip4 if version == 4 else endpoint.ip6
     return Target(found[4], found[6])
+
+
+def publish_ops(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Op]:
+    """What published ports need of the bridges: ways from 127.0.0.1 of the host, and from the container itself."""
+    if not sandbox.ports:
+        return []
+    ops: list[Op] = []
+    for endpoint in sandbox.endpoints:
+        network = networks[endpoint.network]
+        if network.link and endpoint.link:
+            ops.append({"op": "hairpin", "name": endpoint.link})
+            if needs_localnet(sandbox.ports):
+                ops.append({"op": "localnet", "name": network.link})
+    return ops
 
 
 def close_op(sandbox: Sandbox, marks: Marks) -> Op:

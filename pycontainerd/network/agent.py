@@ -13,10 +13,12 @@ Every operation may be repeated: a request that was in flight when an agent died
     bridge         name, alias, mtu, addresses, ipv6                    see ``links``
     unlink         name, alias                                          only a link that carries the alias
     localnet       name                                                 let 127.0.0.1 reach through a bridge
+    hairpin        name                                                 let packets return to where they came from
     veth           netns, name, alias, master, isolated, interface, mac, mtu, addresses
     routes         netns, defaults: {"4": [gateway, interface], "6": …}, fresh: no need to remove others
     netns.create   path, fresh                                          with loopback up; fresh: not one that is there
     netns.delete   path, links: [{name, alias}]                         links that live on a second later are deleted
+    netns.check    path                                                 fails when there is no namespace
     netns.list     directory                                            → paths
     sysctl         key, value, netns (absent: the host's)
     forward6       –                                                    IPv6 forwarding; routers keep being heard
@@ -136,6 +138,11 @@ def _netns_create(agent: Agent, op: Op) -> None:
     agent.links.loopback(path)
 
 
+def _netns_check(agent: Agent, op: Op) -> None:
+    if not namespaces.is_namespace(op["path"]):
+        raise FileNotFoundError(2, "the network namespace is gone; restart its container", op["path"])
+
+
 def _netns_delete(agent: Agent, op: Op) -> None:
     namespaces.drop(op["path"])
     for link in op.get("links", ()):
@@ -187,9 +194,11 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "bridge": lambda agent, op: agent.links.bridge(op),
     "unlink": lambda agent, op: agent.links.unlink(op["name"], op["alias"]),
     "localnet": lambda agent, op: agent.links.localnet(op["name"]),
+    "hairpin": lambda agent, op: agent.links.hairpin(op["name"]),
     "veth": _veth,
     "routes": lambda agent, op: agent.links.default_routes(op["netns"], op["defaults"], fresh=bool(op.get("fresh"))),
     "netns.create": _netns_create,
+    "netns.check": _netns_check,
     "netns.delete": _netns_delete,
     "netns.list": lambda agent, op: namespaces.named(op["directory"]),
     "sysctl": _sysctl,

@@ -24,7 +24,7 @@ from pycontainerd.core.network import (
     Sandbox,
     Subnet,
 )
-from pycontainerd.core.network_plan import BRIDGE, LINK_PREFIX, port_target, route_op
+from pycontainerd.core.network_plan import BRIDGE, LINK_PREFIX, port_target, publish_ops, route_op
 from pycontainerd.core.network_request import check_endpoint, check_spec, sandbox_request
 from pycontainerd.core.ports import sockets_for
 from pycontainerd.core.settings import NAME_LABEL
@@ -233,6 +233,7 @@ class Networks:
                 *driver.network_up(network),
                 *driver.endpoint_up(network, endpoint, after.netns),
                 route_op(after.netns, after.endpoints, networks),
+                *publish_ops(after, networks),
             )
             failpoint.hit("network.connect.kernel")
             self._publish_again(after)

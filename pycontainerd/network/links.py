@@ -163,6 +163,11 @@ class Links:
         """Let 127.0.0.1 of the host reach containers behind a bridge (published ports; the packet filter guards it)."""
         write_sysctl(f"net/ipv4/conf/{name}/route_localnet", "1", missing_ok=True)
 
+    def hairpin(self, name: str) -> None:
+        """Let a container reach its own published ports: its bridge port sends back what came in through it."""
+        with attempt(f"let packets return through {name}"):
+            self._host.brport("set", index=self.index(name), mode=1)
+
     def unlink(self, name: str, alias: str) -> bool:
         """Delete a link of the host, if it carries the alias; whether it did."""
         self._bridges.pop(name, None)
@@ -231,6 +236,8 @@ class Links:
             raise LinkError(errno.ENODEV, f"interface {interface} is not in {netns}")
         with self._home.inside(netns):
             quiet(interface, ipv6=any(":" in address for address in op["addresses"]))
+            # Addresses are handed out once; and a bridge port that returns packets would answer its own probes.
+            write_sysctl(f"net/ipv6/conf/{interface}/accept_dad", "0", missing_ok=True)
         self._addresses(inner, index, op["addresses"], f"{interface} in {netns}")
         with attempt(f"bring {interface} up in {netns}"):
             inner.link("set", index=index, state="up")

@@ -13,9 +13,8 @@ import structlog
 
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from pycontainerd.core.network import DEFAULT_NETWORK, Attached, PortRequest
-from pycontainerd.core.network_plan import close_op, port_target, route_op
+from pycontainerd.core.network_plan import close_op, port_target, publish_ops, route_op
 from pycontainerd.core.network_request import sandbox_request
-from pycontainerd.core.network_rules import needs_localnet
 from pycontainerd.core.settings import NAME_LABEL
 from pycontainerd.network.engine import check_explicit, new_link
 from pycontainerd.network.ground import owner_of, quietly
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from pycontainerd.network.engine import Networks
     from pycontainerd.network.ground import Ground
 
-HOST = Attached("", 0)
+HOST = Attached("")
 """The host's own network: nothing to make, nothing to release."""
 _log = structlog.get_logger("network")
 
@@ -45,7 +44,7 @@ class Sandboxes:
         """Make the namespace, endpoints and ports of a task to come; None for a container that is not ours.
 
         Raises NotFound (network), FailedPrecondition (port taken, peer not running), ResourceExhausted (no address
-        left), InvalidArgument, Unavailable. Leaves nothing behind when it raises.
+        left), InvalidArgument, Unavailable. When it raises, addresses are all that may be left: they are the record's.
         """
         request = sandbox_request(container)
         if request is None:
@@ -72,7 +71,7 @@ class Sandboxes:
         sandbox = self._ground.store.sandbox(namespace, peer)
         if sandbox is None or not sandbox.active:
             raise FailedPrecondition("container", peer, "its network cannot be joined while it does not run; start it")
-        return Attached(sandbox.netns, 0)
+        return Attached(sandbox.netns)
 
     def _begin(self, namespace: str, container: Container, request: SandboxRequest) -> Attached:
         for wanted in request.endpoints:
@@ -92,14 +91,12 @@ class Sandboxes:
         except BaseException:
             self._undo(namespace, container.id)
             raise
-        return Attached(sandbox.netns, sandbox.generation)
+        return Attached(sandbox.netns)
 
     def _undo(self, namespace: str, container: str) -> None:
         sandbox = self._ground.store.sandbox(namespace, container)
         if sandbox is not None and sandbox.active:
             self._end(sandbox)
-        if sandbox is not None and sandbox.generation <= 1:
-            self._ground.store.close(namespace, container)
 
     def _build(self, sandbox: Sandbox, networks: Mapping[str, Network]) -> Sandbox:
         ground = self._ground
@@ -109,7 +106,7 @@ class Sandboxes:
             {"op": "netns.create", "path": sandbox.netns, "fresh": True},
             *ground.endpoint_ops(sandbox, networks),
             route_op(sandbox.netns, sandbox.endpoints, networks, fresh=True),
-            *_localnet_ops(sandbox, networks),
+            *publish_ops(sandbox, networks),
         )
         failpoint.hit("network.prepare.kernel")
         self._admit(sandbox, networks)
@@ -149,13 +146,11 @@ class Sandboxes:
 
     # The end
 
-    def released(self, namespace: str, id: str, generation: int) -> None:
-        """The task of that life has ended, or never came to be: ports and namespace go, addresses stay. Idempotent."""
-        if not generation:
-            return
-        with self._ground.lock:
+    def released(self, namespace: str, id: str) -> None:
+        """The task has ended, or never came to be: ports and namespace go, addresses stay. Idempotent, never raises."""
+        with quietly("network of a container is not released", namespace=namespace, container=id), self._ground.lock:
             sandbox = self._ground.store.sandbox(namespace, id)
-            if sandbox is None or not sandbox.active or sandbox.generation != generation:
+            if sandbox is None or not sandbox.active:
                 return
             self._end(sandbox)
             if not self._recorded(namespace, id):
@@ -168,7 +163,8 @@ class Sandboxes:
         if sandbox.ports:
             with quietly("rules of published ports are not removed", **about):
                 ground.firewall.change({owner_of(sandbox): {}})
-            ground.holder.drop(owner_of(sandbox))
+            with quietly("published ports are not given back", **about):
+                ground.holder.drop(owner_of(sandbox))
         failpoint.hit("network.release.ports")
         with quietly("network namespace is not removed", **about):
             ops: list[Op] = []
@@ -177,7 +173,7 @@ class Sandboxes:
                 ops += ground.driver(network).endpoint_end(network, endpoint, sandbox.netns)
             ground.agent.run(*ops, close_op(sandbox, ground.marks), *_forget_ops(sandbox))
         failpoint.hit("network.release.kernel")
-        ground.store.deactivate(*sandbox.key, sandbox.generation)
+        ground.store.deactivate(*sandbox.key)
         failpoint.hit("network.release.rows")
 
     def remove(self, namespace: str, id: str) -> None:
@@ -198,41 +194,53 @@ class Sandboxes:
 
     def recover(self, running: Iterable[tuple[str, str]]) -> None:
         """Make kernel and rows agree, given the (namespace, id) of the tasks that live; what fails is logged."""
-        alive = set(running)
-        with self._ground.lock:
+        ground, alive = self._ground, set(running)
+        with ground.lock:
             self._settle_rows(alive)
-            networks = [network for network in self._ground.store.list() if not network.removing]
-            left = [network for network in self._ground.store.list() if network.removing]
-            active = self._ground.store.sandboxes(active=True)
-            if not (networks or left or active or os.path.isdir(self._ground.netns_directory)):
+            listed = ground.store.list()
+            networks = [network for network in listed if not network.removing]
+            active = ground.store.sandboxes(active=True)
+            if not listed and not os.path.isdir(ground.netns_directory):
                 return
-            with quietly("networks are not recovered"):
-                self._sweep(networks, active)
-            for network in left:
-                with quietly("network is not removed", network=network.name):
-                    self._ground.take_down(network)
-                    self._ground.store.delete(network)
+            links, paths = ground.agent.run({"op": "links"}, {"op": "netns.list", "directory": ground.netns_directory})
+            present = {link["alias"]: link["name"] for link in links if link["alias"].startswith(ground.marks.prefix)}
+            self._sweep(networks, active, present, paths)
+            failpoint.hit("network.recover.swept")
+            self._finish_removals(network for network in listed if network.removing)
             self._start_filter(networks, active)
+            failpoint.hit("network.recover.rules")
+            for network in networks:
+                with quietly("network is not brought up", network=network.name):
+                    ground.bring_up(network)
             for sandbox in active:
                 with quietly("network of a container is not recovered", container=sandbox.container):
-                    self._ground.tell_up(sandbox)
+                    self._repair(sandbox, present, paths)
+            self.hold_again(active)
+
+    def _finish_removals(self, networks: Iterable[Network]) -> None:
+        for network in networks:
+            with quietly("network is not removed", network=network.name):
+                self._ground.take_down(network)
+                self._ground.store.delete(network)
 
     def _settle_rows(self, alive: set[tuple[str, str]]) -> None:
         """Lives that ended unheard end now in the rows; what the kernel has of them is swept after."""
         store = self._ground.store
         for sandbox in store.sandboxes():
             if sandbox.active and sandbox.key not in alive:
-                store.deactivate(*sandbox.key, sandbox.generation)
+                store.deactivate(*sandbox.key)
             if sandbox.key not in alive and not self._recorded(*sandbox.key):
                 store.close(*sandbox.key)
 
-    def _sweep(self, networks: Iterable[Network], active: Iterable[Sandbox]) -> None:
-        """Remove links and namespaces without a row, make those that rows lack."""
+    def _sweep(
+        self,
+        networks: Iterable[Network],
+        active: Iterable[Sandbox],
+        present: Mapping[str, str],
+        paths: Iterable[str],
+    ) -> None:
+        """Remove links and namespaces without a row."""
         ground = self._ground
-        links, paths = ground.agent.run(
-            {"op": "links"}, {"op": "netns.list", "directory": self._ground.netns_directory}
-        )
-        present = {link["alias"]: link["name"] for link in links if link["alias"].startswith(ground.marks.prefix)}
         wanted = {ground.marks.network(network.id): network.link for network in networks}
         wanted |= {ground.marks.endpoint(item.id): item.link for box in active for item in box.endpoints}
         ops: list[Op] = [
@@ -245,34 +253,32 @@ class Sandboxes:
         for op in ops:
             with quietly("left-over of a network is not removed", **{key: str(value) for key, value in op.items()}):
                 ground.agent.run(op)
-        failpoint.hit("network.recover.swept")
-        for network in networks:
-            with quietly("network is not brought up", network=network.name):
-                ground.agent.run(*ground.driver(network).network_up(network))
-        for sandbox in active:
-            with quietly("endpoints of a container are not made again", container=sandbox.container):
-                self._repair(sandbox, present, set(paths))
 
-    def _repair(self, sandbox: Sandbox, present: Mapping[str, str], paths: set[str]) -> None:
+    def _repair(self, sandbox: Sandbox, present: Mapping[str, str], paths: Iterable[str]) -> None:
+        """Make endpoints that a running container lacks. A namespace that is gone cannot be made again."""
         ground = self._ground
-        if sandbox.netns not in paths:
-            _log.error("network namespace of a running container is gone", container=sandbox.container)
-            return
-        if all(ground.marks.endpoint(item.id) in present for item in sandbox.endpoints if item.link):
-            return
         networks = ground.networks_of(sandbox)
-        ground.agent.run(*ground.endpoint_ops(sandbox, networks), route_op(sandbox.netns, sandbox.endpoints, networks))
+        links = {ground.marks.endpoint(item.id): item.link for item in sandbox.endpoints if networks[item.network].link}
+        try:
+            if sandbox.netns in paths and links.items() <= present.items():
+                return
+            ground.agent.run(
+                {"op": "netns.check", "path": sandbox.netns},
+                *ground.endpoint_ops(sandbox, networks),
+                route_op(sandbox.netns, sandbox.endpoints, networks),
+                *publish_ops(sandbox, networks),
+            )
+        finally:
+            ground.tell_up(sandbox)
 
     def _start_filter(self, networks: Iterable[Network], active: Iterable[Sandbox]) -> None:
-        """All rules in one transaction, then the ports' sockets."""
+        """All rules, in one transaction."""
         ground = self._ground
         owners = {network.id: ground.elements(network) for network in networks}
         for sandbox in active:
             owners[owner_of(sandbox)] = ground.sandbox_elements(sandbox, ground.networks_of(sandbox))
         with quietly("packet filter is not set up"):
             ground.firewall.start(owners)
-        failpoint.hit("network.recover.rules")
-        self.hold_again(active)
 
     def hold_again(self, active: Iterable[Sandbox] | None = None) -> None:
         """Bring what the port keeper holds in line with the rows: after a start, and when a keeper has died."""
@@ -294,13 +300,6 @@ class Sandboxes:
         target = port_target(sandbox.endpoints, self._ground.networks_of(sandbox))
         with claim(requests, target, self._ground.store.published) as claimed:
             self._ground.holder.hold(owner_of(sandbox), claimed)
-
-
-def _localnet_ops(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Op]:
-    """Let 127.0.0.1 of the host through to where its ports lead."""
-    if not needs_localnet(sandbox.ports):
-        return []
-    return [{"op": "localnet", "name": network.link} for network in networks.values() if network.link]
 
 
 def _forget_ops(sandbox: Sandbox) -> list[Op]:

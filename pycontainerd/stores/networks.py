@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.network import EndpointRequest, Network, SandboxRequest
     from pycontainerd.stores.database import Database
 
-_SANDBOX = "namespace, container, name, request, active, generation"
+_SANDBOX = "namespace, container, name, request, active"
 
 
 class NetworkRows:
@@ -127,8 +127,8 @@ class NetworkRows:
         def change(connection: Connection) -> Sandbox:
             found = self._sandbox(connection, namespace, container)
             if found is None:
-                values = (namespace, container, name, to_json(request), 0, 0)
-                connection.execute(f"INSERT INTO sandboxes ({_SANDBOX}) VALUES (?, ?, ?, ?, ?, ?)", values)
+                values = (namespace, container, name, to_json(request), 0)
+                connection.execute(f"INSERT INTO sandboxes ({_SANDBOX}) VALUES (?, ?, ?, ?, ?)", values)
                 for wanted in request.endpoints:
                     self._connect(connection, (namespace, container), wanted, "")
                 found = self._sandbox(connection, namespace, container)
@@ -139,13 +139,10 @@ class NetworkRows:
         return found if found is not None else self._database.write(change, durable=False)
 
     def activate(self, sandbox: Sandbox, links: Mapping[str, str]) -> Sandbox:
-        """A new life: active, the next generation, host links by endpoint id. Raises NotFound."""
+        """Active from now on, with host links by endpoint id. Raises NotFound."""
 
         def change(connection: Connection) -> Sandbox:
-            connection.execute(
-                "UPDATE sandboxes SET active = 1, generation = generation + 1 WHERE namespace = ? AND container = ?",
-                sandbox.key,
-            )
+            connection.execute("UPDATE sandboxes SET active = 1 WHERE namespace = ? AND container = ?", sandbox.key)
             connection.executemany(
                 "UPDATE endpoints SET link = ? WHERE id = ?", [(link, key) for key, link in links.items()]
             )
@@ -177,16 +174,14 @@ class NetworkRows:
         rows = self._database.read(lambda connection: connection.execute(query, (proto, port)).fetchall())
         return [(name, PublishedPort(*rest)) for name, *rest in rows]
 
-    def deactivate(self, namespace: str, container: str, generation: int) -> None:
-        """The end of a life; nothing happens when another one has begun."""
+    def deactivate(self, namespace: str, container: str) -> None:
+        """The end of a life: no ports, no links."""
 
         def change(connection: Connection) -> None:
-            query = "UPDATE sandboxes SET active = 0 WHERE namespace = ? AND container = ? AND generation = ?"
-            if connection.execute(query, (namespace, container, generation)).rowcount:
-                self._drop_ports(connection, namespace, container)
-                connection.execute(
-                    "UPDATE endpoints SET link = '' WHERE namespace = ? AND container = ?", (namespace, container)
-                )
+            here, key = "WHERE namespace = ? AND container = ?", (namespace, container)
+            connection.execute(f"UPDATE sandboxes SET active = 0 {here}", key)
+            connection.execute(f"UPDATE endpoints SET link = '' {here}", key)
+            self._drop_ports(connection, *key)
 
         self._database.write(change, durable=False)
 
@@ -265,7 +260,7 @@ class NetworkRows:
         return None if row is None else self._assemble(connection, row)
 
     def _assemble(self, connection: Connection, row: tuple[Any, ...]) -> Sandbox:
-        namespace, container, name, request, active, generation = row
+        namespace, container, name, request, active = row
         query = (
             f"SELECT {ENDPOINT} FROM {JOINED} WHERE endpoints.namespace = ? AND endpoints.container = ?"
             " ORDER BY endpoints.rowid"
@@ -285,8 +280,7 @@ class NetworkRows:
             tuple(map(to_endpoint, endpoints)),
             tuple(PublishedPort(*port) for port in ports),
             bool(active),
-            generation,
-            "" if parsed.mode == "host" else self._netns(namespace, container),
+            self._netns(namespace, container),
         )
 
     @staticmethod

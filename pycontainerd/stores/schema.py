@@ -187,7 +187,6 @@ CREATE TABLE sandboxes (
     name       TEXT NOT NULL,
     request    TEXT NOT NULL,
     active     INTEGER NOT NULL DEFAULT 0,
-    generation INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (namespace, container)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE published_ports (
