@@ -23,7 +23,6 @@ CAP_MKNOD = 27
 CAP_SETFCAP = 31
 
 _CLONE_NEWNS = 0x00020000
-_CLONE_NEWIPC = 0x08000000
 _MS_REC_SLAVE = 0x4000 | 0x80000
 _MNT_DETACH = 2
 _PR_SET_DUMPABLE = 4
@@ -40,7 +39,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 def private_mounts() -> None:
     """Give this process a mount namespace of its own; what the host unmounts still goes away here (slave, not private:
     a private copy would pin the mounts of containers that end meanwhile). Raises OSError."""
-    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC) < 0:
+    if libc.unshare(_CLONE_NEWNS) < 0:
         raise oserror("unshare mounts")
     if libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None) < 0:
         raise oserror("make mounts slave", "/")
