@@ -23,6 +23,7 @@ from pycontainerd.core.errors import (
 from pycontainerd.core.manifest import MAX_DOCUMENT, SOURCE_LABEL, child_labels, parse_document, ref_key
 from pycontainerd.core.transfer import Progress
 from pycontainerd.images.holding import add_labels
+from pycontainerd.wire.failpoint import hit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -123,6 +124,7 @@ class Downloads:
     def _try_blob(self, descriptor: Descriptor, parents: tuple[str, ...], *, last: bool) -> bool:
         with self._writer(descriptor) as writer:
             self._fill(writer, descriptor, parents)
+            hit("pull.fetched")
             try:
                 writer.commit(size=descriptor.size, expected=descriptor.digest, labels=self._source)
             except FailedPrecondition:

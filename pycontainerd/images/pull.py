@@ -22,6 +22,7 @@ from pycontainerd.images.holding import leased, store_images, without_annotation
 from pycontainerd.images.naming import names_of_pull
 from pycontainerd.images.registry import Registry
 from pycontainerd.images.unpack import UnpackContext, plan_layers
+from pycontainerd.wire.failpoint import hit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,6 +118,7 @@ class Puller:
         chosen = choose(downloads, root, target, name)
         run = _Run(self._stores, self._unpacker, self._defaults, namespace, lease=lease, progress=progress)
         run.fetch_and_unpack(downloads, chosen, target.unpacks)
+        hit("pull.unpacked")
         names = names_of_pull(target, root) or [name]
         images = store_images(self._stores.images, namespace, names, without_annotations(root), target.labels, lease)
         for image in images:

@@ -24,6 +24,7 @@ from pycontainerd.core.manifest import GC_SNAPSHOT, UNCOMPRESSED, ref_key
 from pycontainerd.core.spans import Span, no_span
 from pycontainerd.core.transfer import Progress, Report, silent
 from pycontainerd.images.plan import upper_directory
+from pycontainerd.wire.failpoint import hit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -211,6 +212,7 @@ class Unpacker:
         except BaseException:
             self._remove(context, snapshots, key)
             raise
+        hit("unpack.extracted")
         size = layer.descriptor.size
         context.progress(Progress("extracted", ref_key(layer.descriptor), (), size, size, layer.descriptor))
         return _Extracted(key, mounts, implied)
@@ -254,6 +256,7 @@ class Unpacker:
         except BaseException:
             self._remove(context, snapshots, extracted.key)
             raise
+        hit("unpack.committed")
         self._label(context.namespace, layer.descriptor.digest, {UNCOMPRESSED: layer.diff_id})
 
     def _dress(self, context: UnpackContext, snapshots: Snapshotter, extracted: _Extracted, parent: str) -> None:
