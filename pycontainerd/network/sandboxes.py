@@ -22,7 +22,7 @@ from pycontainerd.network.holding import claim
 from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pycontainerd.core.containers import Container, ContainerStore
     from pycontainerd.core.network import Network, Op, Sandbox, SandboxRequest
@@ -39,6 +39,7 @@ class Sandboxes:
 
     def __init__(self, ground: Ground, networks: Networks, containers: ContainerStore) -> None:
         self._ground, self._networks, self._containers = ground, networks, containers
+        self._recovered = False
 
     def prepare(self, namespace: str, container: Container) -> Attached | None:
         """Make the namespace, endpoints and ports of a task to come; None for a container that is not ours.
@@ -150,8 +151,8 @@ class Sandboxes:
         """The task has ended, or never came to be: ports and namespace go, addresses stay. Idempotent, never raises."""
         with quietly("network of a container is not released", namespace=namespace, container=id), self._ground.lock:
             sandbox = self._ground.store.sandbox(namespace, id)
-            if sandbox is None or not sandbox.active:
-                return
+            if sandbox is None or not sandbox.active or not self._recovered:
+                return  # before ``recover`` it is not known what the packet filter holds
             self._end(sandbox)
             if not self._recorded(namespace, id):
                 self._ground.store.close(namespace, id)
@@ -196,6 +197,7 @@ class Sandboxes:
         """Make kernel and rows agree, given the (namespace, id) of the tasks that live; what fails is logged."""
         ground, alive = self._ground, set(running)
         with ground.lock:
+            self._recovered = True
             self._settle_rows(alive)
             listed = ground.store.list()
             networks = [network for network in listed if not network.removing]

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from pycontainerd.core.containers import Container, ContainerStore
     from pycontainerd.core.mounts import MountManager
+    from pycontainerd.core.network import SandboxEngine
     from pycontainerd.core.tasks import CreateTask
     from pycontainerd.core.values import Mount
     from pycontainerd.core.volumes import ContainerMounts
@@ -113,15 +114,16 @@ class Preparer:
         checkpoints: Checkpoints,
         mounts: MountManager | None = None,
         volumes: ContainerMounts | None = None,
+        network: SandboxEngine | None = None,
         sandbox: Callable[[str, str], Bootstrap | None] | None = None,
     ) -> None:
         """``sandbox(namespace, id)`` answers how to reach the shim of a sandbox the store knows, or None; ``volumes``
-        knows what containers have mounted beside what their specs say.
+        knows what containers have mounted beside what their specs say, ``network`` makes their networks.
         """
         self._settings, self._containers, self._foreign, self._shims = settings, containers, foreign, shims
         self._builtin_binary, self._probe, self._seccomp = builtin_binary, probe, seccomp
         self._checkpoints, self._mounts, self._sandbox = checkpoints, mounts, sandbox
-        self._volumes = volumes
+        self._volumes, self._network = volumes, network
 
     def prepare(self, namespace: str, request: CreateTask) -> Prepared:
         """Make the bundle of a task. Raises NotFound, InvalidArgument, Unknown, ResourceExhausted; leaves nothing."""
@@ -141,11 +143,11 @@ class Preparer:
             config = self._settings.runtimes.get(runtime, RuntimeConfig())
             options, binary = self._builtin_options(options, config, view)
             bpf = self._filter(view) if is_crun(binary) else ""
-        self._make(bundle, bundle_config(view, bpf), view.root_group)
         prepared = Prepared(
             bundle, choice, request.rootfs, options, bootstrap, bootstrap is not None, bool(container.sandbox)
         )
         try:
+            self._make(bundle, self._config(namespace, container, view, bpf), view.root_group)
             return self._complete(prepared, view, container, request)
         except BaseException:
             self.discard(prepared)
@@ -173,6 +175,11 @@ class Preparer:
         options.root = options.root or config.root or self._settings.runtime_root
         options.systemd_cgroup = options.systemd_cgroup or config.systemd_cgroup
         return AnyValue(RUNC_OPTIONS, options.SerializeToString()), binary
+
+    def _config(self, namespace: str, container: Container, view: SpecView, bpf: str) -> bytes:
+        """The spec with what the daemon puts in, which is ready when this returns."""
+        attached = None if self._network is None else self._network.prepare(namespace, container)
+        return bundle_config(view, bpf, netns=None if attached is None else attached.netns)
 
     def _filter(self, view: SpecView) -> str:
         return self._seccomp.get(view.seccomp) if view.seccomp is not None else ""
@@ -230,6 +237,8 @@ class Preparer:
                 self._mounts.deactivate(bundle.namespace, mounts)
         if self._volumes is not None:
             self._volumes.detach(bundle.namespace, bundle.id)
+        if self._network is not None:
+            self._network.released(bundle.namespace, bundle.id)
 
 
 def _options(container: Container, request: CreateTask) -> AnyValue | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ from pycontainerd.core.runtimes import choose_shim
 from pycontainerd.core.spans import no_span
 from pycontainerd.runtime.checkpoints import Checkpoints
 from pycontainerd.runtime.creation import Preparer
+from pycontainerd.runtime.exits import INIT
 from pycontainerd.runtime.foreign import Addresses, ForeignShims
 from pycontainerd.runtime.probe import RuntimeProbe
 from pycontainerd.runtime.recovery import Recovery
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
     from pycontainerd.core.content import ContentStore
     from pycontainerd.core.events import Publish
     from pycontainerd.core.mounts import MountManager
+    from pycontainerd.core.network import SandboxEngine
     from pycontainerd.core.spans import Span
     from pycontainerd.core.values import AnyValue
     from pycontainerd.core.volumes import ContainerMounts
     from pycontainerd.runtime.creation import TaskSettings
     from pycontainerd.runtime.recovery import Recovered
     from pycontainerd.runtime.shims import Offload
+    from pycontainerd.runtime.table import Task
 
 BUILTIN_SHIM = os.path.join(os.path.dirname(sys.executable), "containerd-shim-pycontainerd-v1")
 """The path by which bundles name the built-in shim; it is there when the package is installed."""
@@ -60,6 +64,7 @@ class Engine:
         content: ContentStore | None = None,
         mounts: MountManager | None = None,
         volumes: ContainerMounts | None = None,
+        network: SandboxEngine | None = None,
         sandbox: Callable[[str, str], Bootstrap | None] | None = None,
         traceparent: Callable[[], str] = no_traceparent,
         span: Span = no_span,
@@ -96,6 +101,7 @@ class Engine:
             checkpoints=checkpoints,
             mounts=mounts,
             volumes=volumes,
+            network=network,
             sandbox=sandbox,
         )
         self.tasks = Tasks(
@@ -109,7 +115,7 @@ class Engine:
             publish=publish,
             span=span,
         )
-        self._offload = offload
+        self._offload, self._network = offload, network
         self._recovery = Recovery(self.tasks, settings, containers)
 
     async def start(self) -> Recovered:
@@ -124,6 +130,7 @@ class Engine:
         if not self.settings.default_binary:
             self.tasks.spawn(self._offload(self.probe.works, "crun", "1.0"))  # asked before the first container waits
         recovered = await self._recovery.run()
+        await self._recover_network()
         if recovered.adopted or recovered.buried or recovered.leaked or recovered.failed:
             _log.info(
                 "tasks recovered",
@@ -133,6 +140,25 @@ class Engine:
                 failed=recovered.failed,
             )
         return recovered
+
+    async def _recover_network(self) -> None:
+        """Give the network what lives, and tell it from now on of what ends."""
+        if self._network is None:
+            return
+        loop, tasks = asyncio.get_running_loop(), self.tasks
+        running = [task.key for task in tasks.table if (INIT, task.pid) not in task.published]
+        await self._offload(self._network.recover, running)
+
+        def exited(task: Task) -> None:
+            loop.call_soon_threadsafe(lambda: tasks.spawn(self._release(task)))
+
+        tasks.publishing.on_exit = exited
+
+    async def _release(self, task: Task) -> None:
+        """Free the ports of a task that has ended; one that is deleted, and perhaps made again, has none any more."""
+        async with task.lock:
+            if self._network is not None and self.tasks.table.holds(task):
+                await self._offload(self._network.released, task.namespace, task.id)
 
     def announce(self) -> int:
         """Publish the exits that happened while no daemon ran; return the number of events."""

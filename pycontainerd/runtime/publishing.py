@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pycontainerd.runtime.bundle import mark_published
-from pycontainerd.runtime.exits import exit_event, process_name
+from pycontainerd.runtime.exits import INIT, exit_event, process_name
 from pycontainerd.wire import failpoint
 from pycontainerd.wire.codec import DecodeError
 from pycontainerd.wire.messages.events_task import TaskExit
@@ -30,6 +30,8 @@ class Publishing:
 
     def __init__(self, table: Table, publish: Publish) -> None:
         self.publish = publish
+        self.on_exit: Callable[[Task], None] = lambda task: None
+        """Told, on any thread, that a task's init process has ended."""
         self._table = table
         self._lock = threading.Lock()
 
@@ -67,7 +69,8 @@ class Publishing:
         exec_id = "" if event.id == event.container_id else event.id
         return self._table.find(envelope.namespace, event.container_id), (process_name(exec_id), event.pid)
 
-    @staticmethod
-    def _mark(task: Task, key: tuple[str, int]) -> None:
+    def _mark(self, task: Task, key: tuple[str, int]) -> None:
         task.published.add(key)
         mark_published(task.bundle, *key)
+        if key[0] == INIT:
+            self.on_exit(task)

@@ -1,8 +1,8 @@
 """What the runtime engine reads in a container's OCI spec, and the few bytes of it that it changes.
 
 The spec goes into the bundle as the client sent it. Only ``annotations`` is touched (commands to the OCI runtime that a
-client must not give are taken out, and the ready-made seccomp filter is put in), and ``mounts`` when the container has
-volumes. Everything else stays byte for byte.
+client must not give are taken out, and the ready-made seccomp filter is put in), ``mounts`` when the container has
+volumes, and ``linux.namespaces`` when its network is the daemon's. Everything else stays byte for byte.
 """
 
 from __future__ import annotations
@@ -128,14 +128,18 @@ def _expect(text: str, position: int, char: str) -> None:
         raise ValueError(f"{char!r} expected at {position}")
 
 
-def bundle_config(view: SpecView, bpf: str = "", mounts: Sequence[dict[str, object]] = ()) -> bytes:
-    """The text of ``config.json``: the spec without refused annotations, with the filter ``bpf`` (base64), if any, and
-    with the ``mounts`` that the daemon made ready.
+def bundle_config(
+    view: SpecView, bpf: str = "", mounts: Sequence[dict[str, object]] = (), netns: str | None = None
+) -> bytes:
+    """The text of ``config.json``: the spec without refused annotations, with the filter ``bpf`` (base64), if any, with
+    the ``mounts`` that the daemon made ready, and in the network namespace at ``netns`` ("" is the host's).
 
     Every member called ``annotations`` is looked at, since readers disagree on which one of two counts.
     """
     text = _with_annotations(view, bpf)
-    return (_with_mounts(text, mounts) if mounts else text).encode()
+    if mounts:
+        text = _with_mounts(text, mounts)
+    return (text if netns is None else _with_netns(text, netns)).encode()
 
 
 def _with_annotations(view: SpecView, bpf: str) -> str:
@@ -166,6 +170,26 @@ def _with_mounts(text: str, mounts: Sequence[dict[str, object]]) -> str:
     for member in reversed(members):
         text = text[: member.start] + together + text[member.end :]
     return text if members else _with_member(text, f'"mounts":{together}')
+
+
+def _with_netns(text: str, netns: str) -> str:
+    """The spec with one network namespace, or none for the host's. Raises InvalidArgument for a ``linux`` of no use."""
+    members = [member for member in _members(text) if member.key == "linux"]
+    if not members:
+        return _with_member(text, f'"linux":{json.dumps({"namespaces": _namespaces(None, netns)})}')
+    for member in reversed(members):
+        if not isinstance(member.value, dict):
+            raise InvalidArgument("linux of the container spec", hint="it is not an object")
+        linux = {**member.value, "namespaces": _namespaces(member.value.get("namespaces"), netns)}
+        text = text[: member.start] + json.dumps(linux) + text[member.end :]
+    return text
+
+
+def _namespaces(own: object, netns: str) -> list[object]:
+    if own is not None and not isinstance(own, list):
+        raise InvalidArgument("namespaces of the container spec", hint="they are not a list")
+    kept = [item for item in own or () if not (isinstance(item, dict) and item.get("type") == "network")]
+    return [*kept, {"type": "network", "path": netns}] if netns else kept
 
 
 def _with_member(text: str, member: str) -> str:
