@@ -57,7 +57,7 @@ _KINDS = {
 def copy(request: dict[str, Any], job: socket.socket, _unused: int) -> dict[str, Any]:
     """Copy one tree into another, empty one."""
     source, target = Place.top(request["source"]), Place.top(request["target"])
-    _enter_nothing(request["scratch"])
+    enter_nothing(request["scratch"])
     shut_in(job, {source.anchor.fd, target.anchor.fd}, SETTLE | {confine.CAP_MKNOD})
     copy_places(source, target)
     _sync(target.anchor.fd)
@@ -77,7 +77,7 @@ def copy_up(request: dict[str, Any], job: socket.socket, _unused: int) -> dict[s
             return {"found": False}
         raise
     source = Place(Anchor(found))
-    _enter_nothing(scratch)
+    enter_nothing(scratch)
     shut_in(job, {found, target.anchor.fd}, SETTLE | {confine.CAP_MKNOD})
     copy_places(source, target)
     _sync(target.anchor.fd)
@@ -87,10 +87,10 @@ def copy_up(request: dict[str, Any], job: socket.socket, _unused: int) -> dict[s
 def pack(request: dict[str, Any], job: socket.socket, out: int) -> dict[str, Any]:
     """Write a tree as a tar to ``out``."""
     source = Place.top(request["source"])
-    _enter_nothing(request["scratch"])
+    enter_nothing(request["scratch"])
     shut_in(job, {source.anchor.fd, out}, {confine.CAP_DAC_OVERRIDE, confine.CAP_DAC_READ_SEARCH})
     sink = Sink(out, request["compression"])
-    _Packer(sink).run(source)
+    Packer(sink).run(source)
     sink.close()
     return {"size": sink.size}
 
@@ -106,7 +106,7 @@ def unpack(request: dict[str, Any], job: socket.socket, blob: int) -> dict[str, 
     pipeline = Pipeline(blob, None, limits)
     stream = ByteStream(pipeline.next_piece)
     reader = TarReader(stream, limits)
-    extractor = _TreeExtractor(root)
+    extractor = TreeExtractor(root)
     extractor.apply(reader)
     stream.drain()
     pipeline.result()
@@ -120,7 +120,7 @@ OPERATIONS: dict[str, Operation] = {"copy": copy, "copy-up": copy_up, "pack": pa
 """For ``worker.main``."""
 
 
-def _enter_nothing(scratch: str) -> None:
+def enter_nothing(scratch: str) -> None:
     """Make a root that holds our own descriptors' names and nothing else. Raises OSError."""
     confine.private_mounts()
     mount("tmpfs", scratch, "tmpfs", 0, "mode=0700,size=64k")
@@ -134,7 +134,7 @@ def _sync(fd: int) -> None:
         raise oserror("sync filesystem")
 
 
-class _TreeExtractor(Extractor):
+class TreeExtractor(Extractor):
     """Takes every name as it is; ``top`` keeps the looks of the tree's own top, which a layer has no say in."""
 
     top: Meta | None = None
@@ -151,7 +151,7 @@ class _TreeExtractor(Extractor):
         self._make[entry.kind](entry, path, self._dirs.open(parent), base)
 
 
-class _Packer:
+class Packer:
     """Walks a tree and writes its members; names in byte order, so that the same tree gives the same archive."""
 
     def __init__(self, sink: Sink) -> None:
@@ -178,6 +178,14 @@ class _Packer:
                 pending += [(place.child(name, fd), path + os.fsencode(name) + b"/") for name in inner]
             finally:
                 os.close(fd)
+        self._sink.write(tarwriter.END)
+
+    def single(self, directory: int, name: str) -> None:
+        """Write the one entry ``name`` of an open directory, which is no directory itself. Raises OSError."""
+        with os.scandir(directory) as scan:
+            found = [entry for entry in scan if entry.name == name]
+        for entry in found:
+            self._member(b"./", entry, directory)
         self._sink.write(tarwriter.END)
 
     def _member(self, parent: bytes, entry: os.DirEntry[str], directory: int) -> bool:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _START = (
     "import sys; n = int(sys.argv[1]); sys.path[:0] = sys.argv[2:]; "
     "import os; os.dup2(n, 3); "
-    "from pycontainerd.images import treework, worker; worker.main(treework.OPERATIONS)"
+    "from pycontainerd.images import filework, treework, worker; "
+    "worker.main({**treework.OPERATIONS, **filework.OPERATIONS})"
 )
 _ERRORS: dict[str, type[errors.PycontainerdError]] = {
     "InvalidArgument": errors.InvalidArgument,

@@ -1,0 +1,1 @@
+"""Generated from `proto/pycontainerd/api/archive/v1`; do not edit."""
