@@ -230,6 +230,15 @@ def with_prefix(address: str, cidr: str) -> str:
     return str(ip_interface(f"{address}/{ip_network(cidr).prefixlen}"))
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """``pools``: where networks that name no subnet get one, as ``BASE`` and prefix length ``SIZE`` each, such as
+    ``"10.10.0.0/16 24"``. ``subnet``: the default network's; empty for one of the pools."""
+
+    pools: tuple[str, ...] = ()
+    subnet: str = ""
+
+
 class SandboxEngine(Protocol):
     """What the runtime asks of the network, from a thread. ``core.tasks`` knows no more of it than this."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.core.network import NetworkConfig
 from pycontainerd.core.runtimes import RuntimeConfig  # noqa: TC001 - fields are read by their types at run time
 from pycontainerd.stores.collector import Schedule
 
@@ -91,6 +92,7 @@ class Config:
     snapshots: SnapshotsConfig = SnapshotsConfig()
     gc: Schedule = field(default_factory=Schedule)
     images: ImagesConfig = ImagesConfig()
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()
     runtimes: dict[str, RuntimeConfig] = field(default_factory=dict)

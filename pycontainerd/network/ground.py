@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,15 @@ from pycontainerd.core.network_rules import network_elements, port_elements
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pycontainerd.core.network import Network, NetworkDriver, NetworkStore, Op, Sandbox, SandboxWatcher
+    from pycontainerd.core.network import (
+        Network,
+        NetworkConfig,
+        NetworkDriver,
+        NetworkStore,
+        Op,
+        Sandbox,
+        SandboxWatcher,
+    )
     from pycontainerd.core.network_blockers import Blockers
     from pycontainerd.core.network_plan import Marks
     from pycontainerd.core.network_rules import Elements
@@ -33,15 +40,6 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = "/var/lib/pycontainerd"
 _log = structlog.get_logger("network")
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """``pools``: where networks that name no subnet get one, as ``BASE`` and prefix length ``SIZE`` each, such as
-    ``"10.10.0.0/16 24"``. ``subnet``: the default network's; empty for one of the pools."""
-
-    pools: tuple[str, ...] = ()
-    subnet: str = ""
 
 
 def pools_of(config: NetworkConfig, root: str) -> tuple[Pool, ...]:

@@ -195,29 +195,30 @@ class Sandboxes:
 
     def recover(self, running: Iterable[tuple[str, str]]) -> None:
         """Make kernel and rows agree, given the (namespace, id) of the tasks that live; what fails is logged."""
-        ground, alive = self._ground, set(running)
-        with ground.lock:
+        with quietly("networks are not recovered"), self._ground.lock:
             self._recovered = True
-            self._settle_rows(alive)
-            listed = ground.store.list()
-            networks = [network for network in listed if not network.removing]
-            active = ground.store.sandboxes(active=True)
-            if not listed and not os.path.isdir(ground.netns_directory):
-                return
-            links, paths = ground.agent.run({"op": "links"}, {"op": "netns.list", "directory": ground.netns_directory})
-            present = {link["alias"]: link["name"] for link in links if link["alias"].startswith(ground.marks.prefix)}
-            self._sweep(networks, active, present, paths)
-            failpoint.hit("network.recover.swept")
-            self._finish_removals(network for network in listed if network.removing)
-            self._start_filter(networks, active)
-            failpoint.hit("network.recover.rules")
-            for network in networks:
-                with quietly("network is not brought up", network=network.name):
-                    ground.bring_up(network)
-            for sandbox in active:
-                with quietly("network of a container is not recovered", container=sandbox.container):
-                    self._repair(sandbox, present, paths)
-            self.hold_again(active)
+            self._settle_rows(set(running))
+            listed = self._ground.store.list()
+            if listed or os.path.isdir(self._ground.netns_directory):
+                self._recover(listed, self._ground.store.sandboxes(active=True))
+
+    def _recover(self, listed: Sequence[Network], active: Sequence[Sandbox]) -> None:
+        ground = self._ground
+        networks = [network for network in listed if not network.removing]
+        links, paths = ground.agent.run({"op": "links"}, {"op": "netns.list", "directory": ground.netns_directory})
+        present = {link["alias"]: link["name"] for link in links if link["alias"].startswith(ground.marks.prefix)}
+        self._sweep(networks, active, present, paths)
+        failpoint.hit("network.recover.swept")
+        self._finish_removals(network for network in listed if network.removing)
+        self._start_filter(networks, active)
+        failpoint.hit("network.recover.rules")
+        for network in networks:
+            with quietly("network is not brought up", network=network.name):
+                ground.bring_up(network)
+        for sandbox in active:
+            with quietly("network of a container is not recovered", container=sandbox.container):
+                self._repair(sandbox, present, paths)
+        self.hold_again(active)
 
     def _finish_removals(self, networks: Iterable[Network]) -> None:
         for network in networks:
