@@ -49,8 +49,8 @@ def test_stat_write_commit(store: Content) -> None:
     first = ingest.apply(message(STAT, total=5, expected=HELLO))
     assert (first.action, first.offset, first.total) == (STAT, 0, 5)
     assert first.digest == f"sha256:{hashlib.sha256().hexdigest()}"
-    assert ingest.apply(message(WRITE, b"hel")).offset == 3
-    done = ingest.apply(message(COMMIT, b"lo", offset=3, labels={"a": "b"}))
+    assert ingest.apply(message(WRITE, b"hell")).offset == 4
+    done = ingest.apply(message(COMMIT, b"o", offset=4, labels={"a": "b"}))
     assert (done.offset, done.digest) == (5, HELLO)
     assert store.info("n", HELLO).labels == {"a": "b"}
     ingest.close()
@@ -59,8 +59,8 @@ def test_stat_write_commit(store: Content) -> None:
 def test_offset_zero_starts_over(store: Content) -> None:
     ingest = opened(store)
     ingest.apply(message(WRITE, b"wrong"))
-    assert ingest.apply(message(WRITE, b"hel")).offset == 3
-    assert ingest.apply(message(COMMIT, b"lo", offset=3)).digest == HELLO
+    assert ingest.apply(message(WRITE, b"hell")).offset == 4
+    assert ingest.apply(message(COMMIT, b"o", offset=4)).digest == HELLO
     ingest.close()
 
 
@@ -73,20 +73,20 @@ def test_a_commit_without_its_offset_truncates_too(store: Content) -> None:
 
 def test_a_gap_or_an_overlap_is_out_of_range(store: Content) -> None:
     ingest = opened(store)
-    ingest.apply(message(WRITE, b"hel"))
-    for offset in (2, 4):
+    ingest.apply(message(WRITE, b"hell"))
+    for offset in (3, 5):
         with pytest.raises(OutOfRange):
-            ingest.apply(message(WRITE, b"lo", offset=offset))
+            ingest.apply(message(WRITE, b"o", offset=offset))
     ingest.close()
 
 
 def test_ending_early_keeps_the_ingest_for_a_resume(store: Content) -> None:
     ingest = opened(store)
-    ingest.apply(message(WRITE, b"hel"))
+    ingest.apply(message(WRITE, b"hell"))
     ingest.close()
     again = opened(store)
-    assert again.apply(message(STAT)).offset == 3
-    assert again.apply(message(COMMIT, b"lo", offset=3)).digest == HELLO
+    assert again.apply(message(STAT)).offset == 4
+    assert again.apply(message(COMMIT, b"o", offset=4)).digest == HELLO
     again.close()
 
 
