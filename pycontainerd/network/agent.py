@@ -27,6 +27,7 @@ Every operation may be repeated: a request that was in flight when an agent died
     taken          –                                                    → networks the host has routes to
     forget         entries: [[proto, port]], addresses: [ip]            conntrack entries that lead to what is gone
     socket         netns, family, proto, address, port, listen          → a descriptor comes along with the answer
+    dns.open       netns, address                                       see ``dns.opening``
 
 Drivers may bring operations of their own: ``OPERATIONS`` maps names to functions of (agent, op).
 """
@@ -190,6 +191,12 @@ def _forget(agent: Agent, op: Op) -> int:
     return conntrack.forget({(proto, port) for proto, port in op["entries"]}, set(op["addresses"]))
 
 
+def _dns_open(agent: Agent, op: Op) -> list[int]:
+    from pycontainerd.network.dns import opening
+
+    return opening.open_sockets(agent, op)
+
+
 OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "bridge": lambda agent, op: agent.links.bridge(op),
     "unlink": lambda agent, op: agent.links.unlink(op["name"], op["alias"]),
@@ -208,6 +215,7 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "taken": lambda agent, op: agent.links.routes(),
     "forget": _forget,
     "socket": _socket,
+    "dns.open": _dns_open,
 }
 
 

@@ -25,6 +25,7 @@ class Nft:
             raise OSError(2, f"{LIBRARY} cannot be loaded ({error}); install Debian's libnftables1") from error
         pointer, text = ctypes.c_void_p, ctypes.c_char_p
         library.nft_ctx_new.restype, library.nft_ctx_new.argtypes = pointer, [ctypes.c_uint32]
+        library.nft_ctx_free.argtypes = [pointer]
         library.nft_ctx_output_set_flags.argtypes = [pointer, ctypes.c_uint]
         library.nft_run_cmd_from_buffer.argtypes = [pointer, text]
         for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error"):
@@ -38,6 +39,12 @@ class Nft:
             raise OSError(12, "libnftables gives no context")
         library.nft_ctx_buffer_output(self._context)
         library.nft_ctx_buffer_error(self._context)
+
+    def close(self) -> None:
+        """Free the context with its socket, which keeps the network namespace alive that it was made in."""
+        if self._context:
+            self._library.nft_ctx_free(self._context)
+            self._context = None
 
     def run(self, script: str, *, json: bool = False) -> str:
         """Apply a script; return what it printed, as JSON if asked. Raises NftError, and then nothing has changed."""

@@ -1,0 +1,1 @@
+"""Names of containers: the responder process, and the daemon's side of it."""
