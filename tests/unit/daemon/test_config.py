@@ -69,7 +69,7 @@ def test_relative_directories_are_made_absolute(tmp_path: Path, monkeypatch: pyt
     ("text", "words"),
     [
         ("rooot = 1", ["rooot", "did you mean root?"]),
-        ("[log]\nlevell = 1", ["log.levle", "did you mean log.level?"]),
+        ("[log]\nlevell = 1", ["log.levell", "did you mean log.level?"]),
         ("qqq = 1", ["qqq", "there are: root"]),
         ("root = 1", ["root", "a string", "not 1"]),
         ("group = true", ["group", "a whole number"]),
