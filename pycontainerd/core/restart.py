@@ -101,18 +101,11 @@ def _wants(policy: Policy, end: End, count: int) -> bool:
     return end.unhealthy or policy.name in {ALWAYS, UNLESS_STOPPED}
 
 
-def resumes(policy: Policy, *, started: bool, stopped: bool, interrupted: bool, count: int) -> bool:
-    """Whether a container that does not run is started when the daemon starts.
+def resumes(policy: Policy, *, started: bool, stopped: bool) -> bool:
+    """Whether a container that has ended is started when the daemon starts.
 
-    ``started``: it ever was; ``stopped``: somebody asked for its end; ``interrupted``: it was running, or waiting for
-    its restart, when it was last heard of, so the host or the daemon went down under it.
+    ``started``: it ever was; ``stopped``: somebody asked for its end. (One that was running when the host went down has
+    ended then, with an unknown status; ``decide`` says what becomes of it.)
     """
-    if not started:
-        return False
-    if policy.name == ALWAYS:
-        return True  # also when it was stopped: that is what tells it from unless-stopped
-    if policy.name == UNLESS_STOPPED:
-        return not stopped
-    if policy.name == ON_FAILURE:
-        return interrupted and not stopped and (not policy.maximum or count < policy.maximum)
-    return False
+    # Always means always: that is what tells it from unless-stopped.
+    return started and (policy.name == ALWAYS or (policy.name == UNLESS_STOPPED and not stopped))

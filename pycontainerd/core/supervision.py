@@ -7,13 +7,16 @@ are their clients' own business.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pycontainerd.core import restart
+from pycontainerd.core import mountentries, restart
+from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.health import HealthCheck, check_of
 from pycontainerd.core.restart import Attempts, Policy
 from pycontainerd.core.settings import EXTENSION
+from pycontainerd.core.signals import signal_number
+from pycontainerd.core.values import AnyValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +55,11 @@ class Plan:
     by_labels: bool = False
     wanted: str = ""
     explicitly_stopped: bool = False
+
+    @property
+    def stop_number(self) -> int:
+        """The signal that asks it to end."""
+        return signal_number(self.stop_signal)
 
     @property
     def held_down(self) -> bool:
@@ -162,22 +170,34 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def with_policy(container: Container, policy: Policy) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """The settings (None: it has none) and labels of a container under another policy."""
+def with_policy(container: Container, policy: Policy) -> tuple[Container, tuple[str, ...]]:
+    """The container under another policy, and the paths of an update that makes it so. Raises InvalidArgument."""
     settings = settings_of(container)
-    if settings is not None:
-        host = _dict(settings.get("HostConfig"))
-        host["RestartPolicy"] = {"Name": policy.name, "MaximumRetryCount": policy.maximum}
-        return {**settings, "HostConfig": host}, dict(container.labels)
-    labels = {**container.labels, restart.POLICY_LABEL: str(policy)}
-    if policy.name == restart.NO:
-        labels = {key: value for key, value in labels.items() if not key.startswith(restart.PREFIX)}
-    else:
-        labels.setdefault(restart.STATUS_LABEL, RUNNING)
-    return None, labels
+    if settings is None:
+        labels = dict.fromkeys((restart.POLICY_LABEL, restart.STATUS_LABEL), "")
+        if policy.name != restart.NO:
+            labels = {restart.POLICY_LABEL: str(policy), restart.STATUS_LABEL: RUNNING}
+        return replace(container, labels=labels), tuple(f"labels.{key}" for key in labels)
+    host = _dict(settings.get("HostConfig"))
+    if host.get("AutoRemove") and policy.name != restart.NO:
+        raise InvalidArgument(
+            "Restart policy cannot be updated because AutoRemove is enabled for the container", container.id
+        )
+    host["RestartPolicy"] = {"Name": policy.name, "MaximumRetryCount": policy.maximum}
+    text = json.dumps({**settings, "HostConfig": host}, ensure_ascii=False, separators=(",", ":"))
+    kept = container.extensions[EXTENSION]
+    extensions = {EXTENSION: AnyValue(kept.type_url, text.encode())}
+    return replace(container, extensions=extensions), (f"extensions.{EXTENSION}",)
 
 
-class RemoveHook(Protocol):
-    """Called on a thread when a container is removed, before its record goes: what else is its own goes here."""
-
-    def before_remove(self, namespace: str, container: Container, *, volumes: bool) -> None: ...
+def taking_volumes(container: Container) -> Container | None:
+    """The container with its anonymous volumes marked to go with it; None when that changes nothing."""
+    extension = container.extensions.get(mountentries.EXTENSION)
+    if extension is None:
+        return None
+    entries = json.loads(extension.value)
+    marked = [{**entry, "remove": True} if entry.get("anonymous") else entry for entry in entries]
+    if marked == entries:
+        return None
+    value = AnyValue(extension.type_url, json.dumps(marked).encode())
+    return replace(container, extensions={**container.extensions, mountentries.EXTENSION: value})

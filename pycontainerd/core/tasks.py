@@ -136,3 +136,36 @@ class TaskManager(Protocol):
         """Join a live process's streams (our own extension); return the attachment's id."""
 
     async def detach(self, namespace: str, id: str, exec_id: str, attachment_id: str) -> None: ...
+
+
+class TaskWatcher(Protocol):
+    """Who is told, on the event loop, what becomes of tasks, before the caller who did or asked is answered.
+
+    Events tell the same, later; what a client does next must not find the daemon's memory behind its own.
+    """
+
+    def created(self, namespace: str, id: str, pid: int) -> None: ...
+
+    async def started(self, namespace: str, id: str, pid: int) -> None: ...
+
+    def ended(self, namespace: str, id: str, exit: Exit) -> None:
+        """Called any number of times for one end, also for a task that was deleted without having been started."""
+
+    async def forgotten(self, namespace: str, id: str, exit: Exit) -> None:
+        """Its task was deleted: from now on nobody else knows how it ended."""
+
+
+class NoTaskWatcher:
+    """Nobody."""
+
+    def created(self, namespace: str, id: str, pid: int) -> None:
+        """Nothing."""
+
+    async def started(self, namespace: str, id: str, pid: int) -> None:
+        """Nothing."""
+
+    def ended(self, namespace: str, id: str, exit: Exit) -> None:
+        """Nothing."""
+
+    async def forgotten(self, namespace: str, id: str, exit: Exit) -> None:
+        """Nothing."""

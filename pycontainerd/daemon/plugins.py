@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.platforms import from_machine
+from pycontainerd.core.restart import POLICIES
 from pycontainerd.services.introspection import Plugin
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def plugins(
         Plugin("io.containerd.streaming.v1", "manager", ("io.containerd.metadata.v1",)),
         Plugin("io.containerd.transfer.v1", "local", ("io.containerd.lease.v1", "io.containerd.metadata.v1")),
         Plugin("io.containerd.monitor.task.v1", "cgroups", ("io.containerd.event.v1",), here),
+        Plugin("io.containerd.monitor.container.v1", "restart", capabilities=POLICIES),
         Plugin("io.containerd.internal.v1", "opt", exports={"path": f"{root}/opt"}),
         Plugin("io.containerd.shim.v1", "manager", ("io.containerd.event.v1", "io.containerd.metadata.v1"), here),
         Plugin(
@@ -76,6 +78,5 @@ def _absent() -> list[Plugin]:
         Plugin("io.containerd.grpc.v1", "cri", skipped=_LATER),
         Plugin("io.containerd.grpc.v1", "sandbox-controllers", skipped=_LATER),
         Plugin("io.containerd.grpc.v1", "sandboxes", skipped=_LATER),
-        Plugin("io.containerd.monitor.container.v1", "restart", skipped="the restart supervisor is not built yet"),
         *(Plugin("io.containerd.snapshotter.v1", name, skipped=_FOREIGN) for name in ("blockfile", "erofs")),
     ]

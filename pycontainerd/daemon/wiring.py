@@ -18,9 +18,12 @@ from pycontainerd.core.platforms import from_machine
 from pycontainerd.core.version import VERSION
 from pycontainerd.daemon import monitoring, sockets, telemetry
 from pycontainerd.daemon.identity import identify
+from pycontainerd.daemon.networking import Networking, build_network
 from pycontainerd.daemon.plugins import plugins
+from pycontainerd.daemon.supervising import go_on, supervise
 from pycontainerd.images import pull as transferring
 from pycontainerd.images.differ import WalkingDiffer
+from pycontainerd.images.files import WorkerFiles
 from pycontainerd.images.transfers import LocalTransfers
 from pycontainerd.images.trees import Trees
 from pycontainerd.images.unpack import Unpacker
@@ -35,20 +38,26 @@ from pycontainerd.rpc.tracing import Tracer, TraceRing, traceparent
 from pycontainerd.rpc.ttrpc_server import TtrpcServer
 from pycontainerd.runtime.creation import TaskSettings
 from pycontainerd.runtime.engine import Engine
+from pycontainerd.runtime.supervisor_requests import Requests
+from pycontainerd.services.archive import ArchiveService
 from pycontainerd.services.attach import AttachService
 from pycontainerd.services.containers import ContainersService
 from pycontainerd.services.content import ContentService
 from pycontainerd.services.diff import DiffService
 from pycontainerd.services.events import EventsService, ShimEventsService
 from pycontainerd.services.health import HealthService
+from pycontainerd.services.history import HistoryService
 from pycontainerd.services.images import ImagesService
 from pycontainerd.services.introspection import IntrospectionService
 from pycontainerd.services.leases import LeasesService
 from pycontainerd.services.mounts import MountsService
+from pycontainerd.services.names import NamesService
 from pycontainerd.services.namespaces import NamespacesService
+from pycontainerd.services.networks import NetworksService
 from pycontainerd.services.reflection import reflection_services
 from pycontainerd.services.snapshots import SnapshotsService
 from pycontainerd.services.streaming import StreamingService, StreamRegistry
+from pycontainerd.services.supervisor import SupervisorService
 from pycontainerd.services.tasks import TasksService
 from pycontainerd.services.traces import TracesService
 from pycontainerd.services.transfer import TransferService
@@ -60,10 +69,13 @@ from pycontainerd.stores.content import Content
 from pycontainerd.stores.database import Database
 from pycontainerd.stores.events import Exchange
 from pycontainerd.stores.images import Images
+from pycontainerd.stores.journal import Journal
 from pycontainerd.stores.leases import Leases
 from pycontainerd.stores.lock import RootLock, refuse_orphans
 from pycontainerd.stores.mounts import Mounts
+from pycontainerd.stores.names import Names
 from pycontainerd.stores.namespaces import Namespaces
+from pycontainerd.stores.runstates import RunStates
 from pycontainerd.stores.schema import STEPS
 from pycontainerd.stores.snapshots import Snapshots
 from pycontainerd.stores.volumeclaims import ContainerVolumes
@@ -82,6 +94,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.spans import Span
     from pycontainerd.daemon.config import Config
     from pycontainerd.rpc.service import Service
+    from pycontainerd.services.supervisor import Supervision
     from pycontainerd.stores.collector import Store
 
 log = structlog.get_logger(__name__)
@@ -118,7 +131,11 @@ class Stores:
     workers: Workers
     volumes: Volumes
     container_volumes: ContainerVolumes
+    names: Names
+    run_states: RunStates
+    journal: Journal
     collector: Collector
+    network: Networking
 
 
 async def build(config: Config, stack: AsyncExitStack) -> None:
@@ -129,10 +146,13 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     engine = _engine(config, stack, sight, stores)
     await engine.start()
     await offload(stores.volumes.mounts.sweep, lambda *key: engine.tasks.table.find(*key) is not None)
+    supervisor = await supervise(f"{config.root}/containers", f"{config.state}/health", stores, engine)
+    stack.push_async_callback(supervisor.close)
     stores.collector.start()
-    await _serve(config, stack, sight, _services(config, stack, sight, stores, engine))
+    requests = Requests(supervisor, stores.network.containers, offload)
+    await _serve(config, stack, sight, _services(config, stack, sight, stores, engine, requests))
     # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
-    asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, engine.announce)
+    asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, go_on, engine, supervisor)
 
 
 def _claim(config: Config, stack: AsyncExitStack) -> None:
@@ -166,6 +186,9 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     stack.callback(database.close)
     exchange = Exchange()
     publish = exchange.publish
+    journal = Journal(f"{config.root}/events")
+    stack.callback(journal.close)
+    exchange.subscribe((), journal.append)
     isolated = config.content.sharing == "isolated"
     drivers, broken = _drivers(config)
     snapshotters = {driver.name: Snapshots(database, driver, publish, span=sight.span) for driver in drivers}
@@ -174,7 +197,8 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     leases, images, containers = Leases(database), Images(database, publish), Containers(database, publish)
     content = Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated)
     mounts = Mounts(database, f"{config.state}/io.containerd.mount-manager.v1.bolt", [config.root, config.state])
-    kept: list[Store] = [leases, images, containers, content, *snapshotters.values(), mounts]
+    names = Names(database, publish)
+    kept: list[Store] = [leases, images, containers, content, *snapshotters.values(), mounts, names]
     collector = Collector(database, kept, config.gc, span=sight.span)
     stack.callback(collector.close)
     leases.collect = images.collect = collector.collect
@@ -183,6 +207,7 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     directories = VolumeDirectories(f"{config.root}/volumes")
     held = VolumeMounts(directories, f"{config.state}/volumes", snapshotters)
     volumes = Volumes(database, directories, held, Trees(workers))
+    container_volumes = ContainerVolumes(database, containers, volumes, Trees(workers), snapshotters)
     return Stores(
         exchange,
         Namespaces(database, publish),
@@ -195,8 +220,12 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
         mounts,
         workers,
         volumes,
-        ContainerVolumes(database, containers, volumes, Trees(workers), snapshotters),
+        container_volumes,
+        names,
+        RunStates(database),
+        journal,
         collector,
+        build_network(config, stack, database, container_volumes),
     )
 
 
@@ -237,6 +266,7 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
         content=stores.content,
         mounts=stores.mounts,
         volumes=stores.container_volumes,
+        network=stores.network.sandboxes,
         traceparent=traceparent,
         span=sight.span,
     )
@@ -246,7 +276,9 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
     return engine
 
 
-def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores, engine: Engine) -> list[Service]:
+def _services(
+    config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores, engine: Engine, supervision: Supervision
+) -> list[Service]:
     tasks = engine.tasks
     streams = StreamRegistry()
     differ = WalkingDiffer(stores.content, stores.workers, span=sight.span)
@@ -267,7 +299,7 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         SnapshotsService(stores.snapshotters),
         DiffService(differ),
         TransferService(transfers, streams),
-        ContainersService(stores.container_volumes),
+        ContainersService(stores.network.containers),
         MountsService(stores.mounts),
         TasksService(tasks),
         AttachService(tasks),
@@ -276,6 +308,10 @@ def _services(config: Config, stack: AsyncExitStack, sight: Sight, stores: Store
         StreamingService(streams),
         TracesService(sight.tracer, sight.ring),
         VolumesService(stores.volumes),
+        NetworksService(stores.network.networks),
+        NamesService(stores.names, stores.network.containers),
+        SupervisorService(supervision),
+        HistoryService(stores.journal),
         HealthService(),
     ]
     return [*services, *reflection_services([service.SERVICE.full_name for service in services])]

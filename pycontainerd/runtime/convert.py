@@ -34,7 +34,7 @@ def mount_message(mount: Mount) -> mount_pb2.Mount:
     return mount_pb2.Mount(type=mount.type, source=mount.source, target=mount.target, options=mount.options)
 
 
-def time_of(stamp: timestamp_pb2.Timestamp) -> datetime | None:
+def time_of(stamp: timestamp_pb2.Timestamp | Timestamp) -> datetime | None:
     """An aware time, cut to microseconds; None for one left out, and for year 1, which means "not yet"."""
     if stamp.seconds == times.UNSET_SECONDS or (stamp.seconds == 0 and stamp.nanos == 0):
         return None

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.mounts import MountManager
     from pycontainerd.core.network import SandboxEngine
     from pycontainerd.core.spans import Span
+    from pycontainerd.core.tasks import Exit
     from pycontainerd.core.values import AnyValue
     from pycontainerd.core.volumes import ContainerMounts
     from pycontainerd.runtime.creation import TaskSettings
@@ -159,6 +160,10 @@ class Engine:
         async with task.lock:
             if self._network is not None and self.tasks.table.holds(task):
                 await self._offload(self._network.released, task.namespace, task.id)
+
+    def ends(self) -> dict[tuple[str, str], Exit]:
+        """How the tasks ended whose shims ``start`` found gone; to be asked before ``announce``."""
+        return self._recovery.ends()
 
     def announce(self) -> int:
         """Publish the exits that happened while no daemon ran; return the number of events."""

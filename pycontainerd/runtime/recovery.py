@@ -181,6 +181,10 @@ class Recovery:
                 _log.warning("leaked shim does not end", container=bundle.id, error=str(error))
         await self._tasks.offload(self._tasks.preparer.remove, bundle, bundle.id)
 
+    def ends(self) -> dict[tuple[str, str], Exit]:
+        """How the tasks ended whose shims were found gone, by namespace and container id; empty once announced."""
+        return {(known.bundle.namespace, known.bundle.id): remains.init for known, remains in self._dead}
+
     def announce(self) -> int:
         """Publish the exits that happened unheard, oldest first; return how many events went out.
 

@@ -27,7 +27,7 @@ from pycontainerd.core.errors import (
 )
 from pycontainerd.core.identifiers import validate_identifier
 from pycontainerd.core.spans import no_span
-from pycontainerd.core.tasks import Exit, Metric, Process, Status
+from pycontainerd.core.tasks import Exit, Metric, NoTaskWatcher, Process, Status
 from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime.convert import any_message, any_value, exit_of, mount_message, now, process_of
 from pycontainerd.runtime.deaths import Remains, lay_out
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.containers import ContainerStore
     from pycontainerd.core.events import Envelope, Publish
     from pycontainerd.core.spans import Span
-    from pycontainerd.core.tasks import Attachment, CreateTask, Stdio
+    from pycontainerd.core.tasks import Attachment, CreateTask, Stdio, TaskWatcher
     from pycontainerd.core.values import Descriptor
     from pycontainerd.runtime.checkpoints import Checkpoints
     from pycontainerd.runtime.creation import Prepared, Preparer
@@ -82,6 +82,7 @@ class Tasks:
         self.offload = offload
         self.publishing = Publishing(table, publish)
         self._containers, self._checkpoints, self._span = containers, checkpoints, span
+        self.watcher: TaskWatcher = NoTaskWatcher()
         self._background: set[asyncio.Task[object]] = set()
         shims.on_dead = self._shim_died
 
@@ -127,6 +128,7 @@ class Tasks:
                 raise
             task.log = log
             self.adopt(task)
+            self.watcher.created(namespace, task.id, task.pid)
             failpoint.hit("task.create.done")
             return task.pid
         finally:
@@ -191,11 +193,15 @@ class Tasks:
 
     async def start(self, namespace: str, id: str, exec_id: str = "") -> int:
         """Start the init process or an exec; return its pid. Raises NotFound, FailedPrecondition, Unknown."""
-        task = self.table.get(namespace, id)
+        return await asyncio.shield(self.spawn(self._start(self.table.get(namespace, id), exec_id)))
+
+    async def _start(self, task: Task, exec_id: str) -> int:
         failpoint.hit("task.start")
-        with self._span("task.start", container=id):
-            request = task_pb2.StartRequest(id=id, exec_id=exec_id)
-            answer = await asyncio.shield(self.spawn(task.shim.call("Start", request, task_pb2.StartResponse)))
+        with self._span("task.start", container=task.id):
+            request = task_pb2.StartRequest(id=task.id, exec_id=exec_id)
+            answer = await task.shim.call("Start", request, task_pb2.StartResponse)
+        if not exec_id:
+            await self.watcher.started(task.namespace, task.id, answer.pid)
         return int(answer.pid)
 
     async def delete(self, namespace: str, id: str) -> Exit:
@@ -217,6 +223,7 @@ class Tasks:
                 except NotFound as error:  # the shim has lost it: so must the table
                     task.deleted, unknown = Exit(task.pid, UNKNOWN, now()), error
             failpoint.hit("task.delete.shim")
+            await self.watcher.forgotten(task.namespace, task.id, task.deleted)
             await self.shims.release(task.shim, task.id, sandboxed=task.sandboxed)
             failpoint.hit("task.delete.released")
             await self.offload(self.preparer.remove, task.bundle, task.mounts)
@@ -336,7 +343,10 @@ class Tasks:
 
     async def wait(self, namespace: str, id: str, exec_id: str = "") -> Exit:
         """How a process ended, as soon as it has: before its start, after its end, for any number of callers."""
-        return await self.table.get(namespace, id).wait(exec_id)
+        ended = await self.table.get(namespace, id).wait(exec_id)
+        if not exec_id:
+            self.watcher.ended(namespace, id, ended)
+        return ended
 
     # Checkpoints and attachments
 

@@ -30,24 +30,24 @@ class ContainersService(Service):
     async def Get(self, request: pb.GetContainerRequest, call: Call) -> pb.GetContainerResponse:
         """One container record."""
         found = await offload(self._store.get, call.namespace, request.id)
-        return pb.GetContainerResponse(container=_message(found))
+        return pb.GetContainerResponse(container=container_message(found))
 
     async def List(self, request: pb.ListContainersRequest, call: Call) -> pb.ListContainersResponse:
         """Container records that match."""
         found = await offload(self._store.list, call.namespace, tuple(request.filters))
-        return pb.ListContainersResponse(containers=map(_message, found))
+        return pb.ListContainersResponse(containers=map(container_message, found))
 
     async def ListStream(self, request: pb.ListContainersRequest, call: Call) -> AsyncIterator[pb.ListContainerMessage]:
         """The same, one record a message."""
         for found in await offload(self._store.list, call.namespace, tuple(request.filters)):
-            yield pb.ListContainerMessage(container=_message(found))
+            yield pb.ListContainerMessage(container=container_message(found))
 
     async def Create(self, request: pb.CreateContainerRequest, call: Call) -> pb.CreateContainerResponse:
         """Make a record."""
         namespace = call.namespace
         require(request, "container")
         made = await offload(self._store.create, namespace, _value(request.container), lease=call.lease)
-        return pb.CreateContainerResponse(container=_message(made))
+        return pb.CreateContainerResponse(container=container_message(made))
 
     async def Update(self, request: pb.UpdateContainerRequest, call: Call) -> pb.UpdateContainerResponse:
         """Replace the masked fields."""
@@ -55,7 +55,7 @@ class ContainersService(Service):
         require(request, "container")
         paths = tuple(request.update_mask.paths)
         updated = await offload(self._store.update, namespace, _value(request.container), paths)
-        return pb.UpdateContainerResponse(container=_message(updated))
+        return pb.UpdateContainerResponse(container=container_message(updated))
 
     async def Delete(self, request: pb.DeleteContainerRequest, call: Call) -> Empty:
         """Delete the record; a task of it is the client's business."""
@@ -78,7 +78,8 @@ def _value(message: pb.Container) -> Container:
     )
 
 
-def _message(value: Container) -> pb.Container:
+def container_message(value: Container) -> pb.Container:
+    """A record as the API has it."""
     message = pb.Container(
         id=value.id,
         labels=value.labels,

@@ -55,7 +55,7 @@ class EventsService(Service):
 
     async def Subscribe(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[EnvelopeMessage]:
         """Every event from now on that matches, of all namespaces."""
-        queue = _Backlog(self._backlog)
+        queue = Backlog(self._backlog)
         loop = asyncio.get_running_loop()
 
         def on_event(envelope: Envelope) -> None:
@@ -65,12 +65,12 @@ class EventsService(Service):
         try:
             await call.accept()
             while True:
-                yield _message(await queue.get())
+                yield envelope_message(await queue.get())
         finally:
             subscription.close()
 
 
-class _Backlog:
+class Backlog:
     """What a subscriber has not read yet: bounded, so that one that stopped reading costs bounded memory."""
 
     def __init__(self, limit: int) -> None:
@@ -113,7 +113,8 @@ def _value(message: EnvelopeMessage) -> Envelope:
     )
 
 
-def _message(value: Envelope) -> EnvelopeMessage:
+def envelope_message(value: Envelope) -> EnvelopeMessage:
+    """An event as the API has it."""
     return EnvelopeMessage(
         timestamp=to_timestamp(value.timestamp),
         namespace=value.namespace,

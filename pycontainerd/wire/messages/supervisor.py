@@ -152,13 +152,14 @@ class HealthResult(Message):
 
 
 class RemoveRequest(Message):
-    __slots__ = ('container_id', 'force')
+    __slots__ = ('container_id', 'force', 'volumes')
     TYPE = 'pycontainerd.supervisor.v1.RemoveRequest'
-    FIELDS = ((1, 'container_id', 9, 0, None), (2, 'force', 8, 0, None))
+    FIELDS = ((1, 'container_id', 9, 0, None), (2, 'force', 8, 0, None), (3, 'volumes', 8, 0, None))
 
-    def __init__(self, *, container_id='', force=False):
+    def __init__(self, *, container_id='', force=False, volumes=False):
         self.container_id = container_id
         self.force = force
+        self.volumes = volumes
 
 
 class HealthChanged(Message):

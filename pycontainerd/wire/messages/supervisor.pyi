@@ -184,11 +184,13 @@ class RemoveRequest(Message):
     TYPE: ClassVar[str]
     container_id: str
     force: bool
+    volumes: bool
     def __init__(
         self,
         *,
         container_id: str = ...,
         force: bool = ...,
+        volumes: bool = ...,
     ) -> None: ...
 
 class HealthChanged(Message):
