@@ -6,7 +6,7 @@ import os
 
 from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, converted, flag
-from pycontainerd.core import settings, spec_devices, spec_mounts, spec_resources
+from pycontainerd.core import mountspec, settings, spec_devices, spec_resources
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.units import parse_bytes, parse_duration, parse_nano_cpus
 
@@ -65,7 +65,7 @@ FLAGS = (
     flag("memory-reservation", "", STRING, "Memory soft limit", metavar="bytes"),
     flag("memory-swap", "", STRING, "Memory plus swap (-1: unlimited swap)", metavar="bytes"),
     flag("memory-swappiness", "", INT, "How readily memory is swapped, 0 to 100", default="-1"),
-    flag("mount", "", LIST, "Attach a file system (type=bind or tmpfs)", metavar="mount"),
+    flag("mount", "", LIST, "Attach a file system (type=bind, volume, tmpfs or image)", metavar="mount"),
     flag("name", "", STRING, "Give the container a name"),
     flag("network", "", STRING, "Network to use (host, none, container:NAME)", metavar="network"),
     flag("net", "", STRING, "The same as --network"),
@@ -89,6 +89,7 @@ FLAGS = (
     flag("shm-size", "", STRING, "Size of /dev/shm", metavar="bytes"),
     flag("stop-signal", "", STRING, "Signal that stops the container"),
     flag("stop-timeout", "", INT, "Seconds to wait before killing it"),
+    flag("storage-opt", "", LIST, "Storage options of the container (size=10g)"),
     flag("sysctl", "", LIST, "Kernel settings of the container's namespaces", metavar="map"),
     flag("tmpfs", "", LIST, "Mount a tmpfs directory"),
     flag("tty", "t", BOOL, "Allocate a pseudo-terminal"),
@@ -96,7 +97,8 @@ FLAGS = (
     flag("user", "u", STRING, "User name or id (format: <name|uid>[:<group|gid>])"),
     flag("userns", "", STRING, "User namespace to use (host)"),
     flag("uts", "", STRING, "UTS namespace to use (host)"),
-    flag("volume", "v", LIST, "Bind mount a directory or file"),
+    flag("volume", "v", LIST, "Mount a volume, or a directory or file of the host"),
+    flag("volume-driver", "", STRING, "Driver of the volumes that are made (local)"),
     flag("volumes-from", "", LIST, "Mount what other containers have mounted"),
     flag("workdir", "w", STRING, "Working directory inside the container"),
 )
@@ -123,6 +125,9 @@ def config(values: Values, image: str, command: list[str]) -> Json:
         result["StopTimeout"] = values.number("stop-timeout")
     if values.items("expose"):
         result["ExposedPorts"] = {port if "/" in port else port + "/tcp": {} for port in values.items("expose")}
+    volumes = _volumes(values)[1]
+    if volumes:
+        result["Volumes"] = volumes
     health = _health(values)
     if health:
         result["Healthcheck"] = health
@@ -191,7 +196,7 @@ def _copy(values: Values, result: Json) -> None:
 _TEXTS = (
     ("cgroup-parent", "CgroupParent"), ("cgroupns", "CgroupnsMode"), ("cpuset-cpus", "CpusetCpus"),
     ("cpuset-mems", "CpusetMems"), ("ipc", "IpcMode"), ("pid", "PidMode"), ("runtime", "Runtime"),
-    ("userns", "UsernsMode"), ("uts", "UTSMode"),
+    ("userns", "UsernsMode"), ("uts", "UTSMode"), ("volume-driver", "VolumeDriver"),
 )  # fmt: skip
 _LISTS = (
     ("add-host", "ExtraHosts"), ("cap-add", "CapAdd"), ("cap-drop", "CapDrop"), ("dns", "Dns"),
@@ -227,12 +232,15 @@ def _limits(values: Values, result: Json) -> None:
 
 
 def _attachments(values: Values, result: Json) -> None:
-    if values.items("volume"):
-        result["Binds"] = [_bind(text) for text in values.items("volume")]
+    binds = _volumes(values)[0]
+    if binds:
+        result["Binds"] = binds
     if values.items("mount"):
-        result["Mounts"] = [_usage(spec_mounts.parse_mount, text) for text in values.items("mount")]
+        result["Mounts"] = [_mount(text) for text in values.items("mount")]
     if values.items("tmpfs"):
-        result["Tmpfs"] = dict(_usage(spec_mounts.parse_tmpfs, text) for text in values.items("tmpfs"))
+        result["Tmpfs"] = dict(_usage(mountspec.parse_tmpfs, text) for text in values.items("tmpfs"))
+    if values.items("storage-opt"):
+        result["StorageOpt"] = _storage(values.items("storage-opt"))
     if values.items("device"):
         result["Devices"] = [_usage(spec_devices.parse_device, text) for text in values.items("device")]
     if values.items("security-opt"):
@@ -243,16 +251,39 @@ def _usage(parse: Any, text: str) -> Any:
     try:
         return parse(text)
     except InvalidArgument as error:
-        raise UsageError(f'{error.what} "{error.which}"', error.hint) from error
+        cause = f'{error.what} "{error.which}"' if error.which != "" else error.what
+        raise UsageError(cause, error.hint) from error
 
 
-def _bind(text: str) -> str:
-    """With the host's path made absolute, as Docker's newer clients do for ``./`` and ``../``."""
-    if text.startswith(("./", "../")) or text in (".", "..") or text.startswith((".:", "..:")):
+def _volumes(values: Values) -> tuple[list[str], Json]:
+    """``-v`` as HostConfig.Binds and Config.Volumes, with paths of the host made absolute as Docker's newer clients do
+    for ``./`` and ``../``."""
+    texts: list[str] = []
+    for text in values.items("volume"):
         source, colon, rest = text.partition(":")
-        text = os.path.abspath(source) + colon + rest
-    _usage(spec_mounts.parse_bind, text)
-    return text
+        relative = text.startswith(("./", "../")) or source in (".", "..")
+        texts.append(os.path.abspath(source) + colon + rest if relative and colon else text)
+    binds: list[str] = []
+    volumes: Json = {}
+    for text in texts:
+        more = _usage(lambda text: mountspec.split_volumes([text]), text)
+        binds += more[0]
+        volumes.update(more[1])
+    return binds, volumes
+
+
+def _mount(text: str) -> Json:
+    mount: Json = _usage(mountspec.parse_mount, text)
+    return mount
+
+
+def _storage(items: list[str]) -> dict[str, str]:
+    options = dict(_pair("--storage-opt", text) for text in items)
+    for key in options:
+        if key != "size":
+            raise UsageError(f"--storage-opt has no option {key}", "there is size, such as size=10g")
+    _usage(parse_bytes, options["size"])
+    return options
 
 
 def _security(text: str) -> str:

@@ -1,4 +1,4 @@
-"""``pyctr inspect``: everything about containers or images, in the shape of Docker's JSON."""
+"""``pyctr inspect``: everything about containers, images or volumes, in the shape of Docker's JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 from ctr.errors import describe
 from ctr.flags import BOOL, STRING, Command, flag
-from pycontainerd.client import containers, images, inspect, tasks
+from pycontainerd.client import containers, images, inspect, tasks, volumes
 from pycontainerd.core.errors import NotFound, PycontainerdError, Unavailable
 
 TYPE_CHECKING = False
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "inspect",
     "[OPTIONS] NAME|ID [NAME|ID...]",
-    "Show everything about containers or images",
+    "Show everything about containers, images or volumes",
     (
         flag("format", "f", STRING, "Format output with a Go template (or json)"),
         flag("size", "s", BOOL, "Display total file sizes if the type is container"),
-        flag("type", "", STRING, "Only look for this type (container or image)"),
+        flag("type", "", STRING, "Only look for this type (container, image or volume)"),
     ),
     least=1,
     example="pyctr inspect -f '{{.State.Status}}' web",
@@ -46,7 +46,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             raise
         except PycontainerdError as error:
             failures.append(error)
-    _show(found, values.text("format"))
+    show(found, values.text("format"))
     for failure in failures:
         print(f"pyctr: {describe(failure)[0]}", file=sys.stderr)
     return 1 if failures else 0
@@ -56,7 +56,8 @@ def _look_up(context: Context, name: str, kind: str) -> Json:
     if kind in ("", "container"):
         try:
             container = containers.find(context.daemon, name)
-            return inspect.container(container, tasks.get(context.daemon, container.id))
+            mounts = volumes.shown(context.daemon, container)
+            return inspect.container(container, tasks.get(context.daemon, container.id), mounts)
         except NotFound:
             if kind:
                 raise
@@ -66,6 +67,14 @@ def _look_up(context: Context, name: str, kind: str) -> Json:
             return _image(context, image)
         if kind:
             raise NotFound(f"No such image: {name}")
+    if kind in ("", "volume"):
+        from ctr.volume_inspect import document
+
+        try:
+            return document(volumes.get(context.daemon, name))
+        except NotFound:
+            if kind:
+                raise
     raise NotFound(f"No such object: {name}")
 
 
@@ -79,7 +88,7 @@ def _image(context: Context, image: Any) -> Json:
     return inspect.image(context.daemon, image, size)
 
 
-def _show(found: list[Json], how: str) -> None:
+def show(found: list[Json], how: str) -> None:
     if not how:
         import json
 

@@ -7,7 +7,7 @@ import time
 from ctr.errors import UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, Command, flag
 from ctr.output import Table, ellipsis, short
-from pycontainerd.client import containers, tasks
+from pycontainerd.client import containers, tasks, volumes
 from pycontainerd.client.images import familiar
 from pycontainerd.client.state import STATUSES, State
 from pycontainerd.core.settings import NAME_LABEL
@@ -152,7 +152,8 @@ def _has_image(container: Container, text: str) -> bool:
 
 
 def _has_mount(container: Container, text: str) -> bool:
-    return any(text in (mount.get("source"), mount.get("destination")) for mount in container.spec.get("mounts") or ())
+    found = volumes.entries(container)
+    return any(text in (entry.get("volume"), entry.get("source"), entry["target"]) for entry in found)
 
 
 def _moment_of(text: str, everything: list[Container]) -> int:
@@ -170,7 +171,8 @@ def _row(context: Context, values: Values, container: Container, state: State, n
     labels = container.config.get("Labels") or {
         key: value for key, value in container.record.labels.items() if key != NAME_LABEL
     }
-    mounts = [bind.partition(":")[0] for bind in container.host_config.get("Binds") or ()]
+    entries = volumes.entries(container)
+    mounts = [name for entry in entries if (name := entry.get("volume") or entry.get("source"))]
     row: Row = {
         "ID": container.id if whole else short(container.id),
         "Image": image,
@@ -184,7 +186,7 @@ def _row(context: Context, values: Values, container: Container, state: State, n
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         "Mounts": ",".join(mount if whole else ellipsis(mount, 15) for mount in mounts),
         "Networks": container.host_config.get("NetworkMode") or "",
-        "LocalVolumes": "0",
+        "LocalVolumes": str(len({entry["volume"] for entry in entries if entry["type"] == "volume"})),
         "Size": "0B",
     }
     if values.on("size"):

@@ -37,7 +37,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             if not force:
                 raise
             return ""
-        lifecycle.remove(context.daemon, container, force=force)
+        lifecycle.remove(context.daemon, container, force=force, with_volumes=values.on("volumes"))
         return None
 
     return each(arguments, remove)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def text(flags: Sequence[Flag]) -> str:
     """The whole program's help."""
-    rows = [(verb.spellings[0], verb.summary) for verb in verbs.table()]
+    rows = [(verb.spellings[0], verb.summary) for verb in verbs.table() if " " not in verb.spellings[0]]
     common, others = rows[: verbs.COMMON], sorted(rows[verbs.COMMON :])
     sections = [
         "Usage:  pyctr [OPTIONS] COMMAND",

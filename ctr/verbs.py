@@ -17,7 +17,7 @@ info      Display system-wide information                                info, s
 
 attach    Attach local standard streams to a running container           attach, container attach
 create    Create a new container                                         create, container create
-inspect   Show everything about containers or images                     inspect, container inspect, image inspect
+inspect   Show everything about containers, images or volumes            inspect, container inspect, image inspect
 kill      Kill one or more running containers                            kill, container kill
 load      Load images from a tar archive or standard input               load, image load
 logs      Fetch the logs of a container                                  logs, container logs
@@ -34,11 +34,25 @@ tag       Give an image another name                                     tag, im
 top       Show the processes of a container                              top, container top
 unpause   Let paused containers run on                                   unpause, container unpause
 wait      Wait until containers stop, then print their exit codes        wait, container wait
+volume_clone    Make a volume with the content of another                volume clone
+volume_create   Create a volume                                          volume create
+volume_export   Write the content of a volume as a tar archive           volume export
+volume_import   Unpack a tar archive into a volume                       volume import
+volume_inspect  Show everything about volumes                            volume inspect
+volume_ls       List volumes                                             volume ls, volume list
+volume_prune    Remove volumes that no container uses                    volume prune
+volume_rename   Rename a volume                                          volume rename
+volume_rm       Remove one or more volumes                               volume rm, volume remove
 """
 COMMON = 7
 """How many verbs, from the top of the table, the help shows as the common ones."""
 
-GROUPS = {"container": "Manage containers", "image": "Manage images", "system": "Manage pyctr"}
+GROUPS = {
+    "container": "Manage containers",
+    "image": "Manage images",
+    "system": "Manage pyctr",
+    "volume": "Manage volumes",
+}
 
 
 class Verb:

@@ -143,10 +143,10 @@ def find(daemon: Daemon, text: str) -> Container:
     return found[0]
 
 
-def create(daemon: Daemon, record: messages.Container, *, lease: str = "") -> None:
-    """Raises AlreadyExists."""
+def create(daemon: Daemon, record: messages.Container, *, lease: str = "") -> messages.Container:
+    """The record as it was stored: the daemon gives names to anonymous volumes. Raises AlreadyExists."""
     request = messages.CreateContainerRequest(container=record)
-    daemon.call(SERVICE, "Create", request, messages.CreateContainerResponse, lease=lease)
+    return daemon.call(SERVICE, "Create", request, messages.CreateContainerResponse, lease=lease).container or record
 
 
 def delete(daemon: Daemon, id: str) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import time
 
-from pycontainerd.client import containers, files, host, leases, snapshots
+from pycontainerd.client import containers, files, host, leases, snapshots, volumes
 from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
 from pycontainerd.client.names import random_name
 from pycontainerd.client.times import rfc3339
-from pycontainerd.core import settings, spec, spec_mounts
+from pycontainerd.core import mountentries, settings, spec
 from pycontainerd.core.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from pycontainerd.client.daemon import Daemon
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 RUNTIME = "io.containerd.runc.v2"
+MAX_SIZE = "containerd.io/snapshot/max-size"
+"""Label of a snapshot: how much it may hold."""
+GC_REF = "containerd.io/gc.ref.snapshot."
+"""Beginning of a label by which a record keeps a snapshot."""
 STALE = 60.0
 """Seconds after which a name without a container counts as left behind by a client that was killed in between."""
 
@@ -48,14 +52,18 @@ def create(daemon: Daemon, image: image_nouns.Contents, name: str, config: Json,
     draft = _Draft(daemon, image, settings.merge_image(config, image.settings), host_config)
     undo: list[Callable[[], None]] = [lambda: files.remove(draft.path)]
     try:
+        entries = volumes.wanted(daemon, draft.config, host_config)
         document = build_spec(daemon, draft.id, draft.config, host_config, draft.path)
         draft.name = reserve(daemon, name, draft.id)
         undo.append(lambda: leases.release(daemon, draft.name))
         snapshotter = os.environ.get("PYCTR_SNAPSHOTTER") or image_nouns.SNAPSHOTTER
-        mounts = _snapshot(daemon, snapshotter, draft.id, image, settings.lease_of(draft.name))
+        lease = settings.lease_of(draft.name)
+        mounts = _snapshot(daemon, snapshotter, draft.id, image, lease=lease, labels=_bound(host_config))
         undo.append(lambda: snapshots.remove(daemon, snapshotter, draft.id))
         record = draft.record(document, snapshotter)
-        containers.create(daemon, record)
+        if entries:
+            _add_entries(daemon, record, entries, lease, undo)
+        record = containers.create(daemon, record)
     except BaseException:
         for step in reversed(undo):
             step()
@@ -98,11 +106,19 @@ class _Draft:
         )
 
 
-def _snapshot(daemon: Daemon, snapshotter: str, id: str, image: image_nouns.Contents, lease: str) -> Sequence[Mount]:
+def _snapshot(
+    daemon: Daemon,
+    snapshotter: str,
+    id: str,
+    image: image_nouns.Contents,
+    *,
+    lease: str,
+    labels: Mapping[str, str],
+) -> Sequence[Mount]:
     chain = image.chain
     parent = chain[-1] if chain else ""
     try:
-        return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease)
+        return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease, labels=labels)
     except NotFound:
         if not parent:
             raise
@@ -110,7 +126,45 @@ def _snapshot(daemon: Daemon, snapshotter: str, id: str, image: image_nouns.Cont
     from pycontainerd.client import unpack
 
     unpack.unpack(daemon, snapshotter, image, lease=lease)
-    return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease)
+    return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease, labels=labels)
+
+
+def _bound(host_config: Json) -> dict[str, str]:
+    """The snapshot's labels for ``--storage-opt size=``."""
+    options = host_config.get("StorageOpt") or {}
+    return {MAX_SIZE: options["size"]} if options.get("size") else {}
+
+
+def _add_entries(
+    daemon: Daemon, record: messages.Container, entries: list[Json], lease: str, undo: list[Callable[[], None]]
+) -> None:
+    """Write the mount entries into the record. An image among them is viewed, and kept, by a snapshot of its own."""
+    labels = dict(record.labels)
+    for number, entry in enumerate(entries):
+        if entry["type"] == mountentries.IMAGE:
+            key = f"{record.id}-mount-{number}"
+            _view(daemon, record.snapshotter, key, entry["source"], lease=lease)
+            undo.append(lambda key=key: snapshots.remove(daemon, record.snapshotter, key))  # type: ignore[misc]
+            entry["snapshotter"], entry["snapshot"] = record.snapshotter, key
+            labels[f"{GC_REF}{record.snapshotter}/mount-{number}"] = key
+    record.labels = labels
+    record.extensions = {**record.extensions, mountentries.EXTENSION: volumes.extension(entries)}
+
+
+def _view(daemon: Daemon, snapshotter: str, key: str, name: str, *, lease: str) -> None:
+    """A view of an image, unpacked first if it is not. Raises NotFound."""
+    found = image_nouns.find(daemon, name)
+    if found is None:
+        raise NotFound(f"No such image: {name}", hint="pull it first")
+    contents = image_nouns.contents(daemon, found)
+    parent = contents.chain[-1] if contents.chain else ""
+    try:
+        snapshots.view(daemon, snapshotter, key, parent, lease=lease)
+    except NotFound:
+        from pycontainerd.client import unpack
+
+        unpack.unpack(daemon, snapshotter, contents, lease=lease)
+        snapshots.view(daemon, snapshotter, key, parent, lease=lease)
 
 
 def packed_spec(document: Json) -> AnyMessage:
@@ -180,8 +234,6 @@ def build_spec(daemon: Daemon, id: str, config: Json, host_config: Json, path: s
     parts.devices = host.devices(host_config)
     parts.seccomp = _seccomp_file(host_config)
     parts.joins, parts.shm_path = joins(daemon, host_config)
-    _take_volumes_from(daemon, host_config)
-    _make_bind_sources(host_config)
     parts.files = files.write(path, config, host_config, id)
     return spec.build(id, daemon.namespace, config, host_config, facts, parts)
 
@@ -217,33 +269,3 @@ def joins(daemon: Daemon, host_config: Json) -> tuple[dict[str, str], str]:
         if kind == "ipc":
             shm = f"/proc/{process.pid}/root/dev/shm"
     return result, shm
-
-
-def _take_volumes_from(daemon: Daemon, host_config: Json) -> None:
-    """``--volumes-from NAME[:ro]``: the other's binds and mounts become our own, once and for all."""
-    for text in host_config.get("VolumesFrom") or ():
-        name, _, mode = text.partition(":")
-        if mode not in ("", "ro", "rw", "z", "Z"):
-            raise InvalidArgument("--volumes-from", text, "give NAME, NAME:ro or NAME:rw")
-        other = containers.find(daemon, name).host_config
-        for bind in other.get("Binds") or ():
-            parsed = spec_mounts.parse_bind(bind)
-            taken = f"{parsed.source}:{parsed.target}:ro" if mode == "ro" else bind
-            if taken not in (host_config.get("Binds") or ()):
-                host_config["Binds"] = [*(host_config.get("Binds") or ()), taken]
-        for mount in other.get("Mounts") or ():
-            taken = {**mount, "ReadOnly": True} if mode == "ro" else mount
-            if taken not in (host_config.get("Mounts") or ()):
-                host_config["Mounts"] = [*(host_config.get("Mounts") or ()), taken]
-
-
-def _make_bind_sources(host_config: Json) -> None:
-    """``-v`` makes a missing directory on the host, ``--mount`` refuses, as Docker has it."""
-    for text in host_config.get("Binds") or ():
-        bind = spec_mounts.parse_bind(text)
-        if not bind.source.startswith("/"):
-            raise InvalidArgument("-v", text, "named volumes are not offered yet; give an absolute path")
-        os.makedirs(bind.source, exist_ok=True) if not os.path.lexists(bind.source) else None
-    for mount in host_config.get("Mounts") or ():
-        if mount["Type"] == "bind" and not os.path.lexists(mount["Source"]):
-            raise InvalidArgument("--mount: bind source path does not exist", mount["Source"], "make it, or use -v")

@@ -12,6 +12,7 @@ from pycontainerd.core.errors import PycontainerdError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from pycontainerd.client.containers import Container
@@ -91,8 +92,8 @@ _CONFIG_DEFAULTS: Json = {
 }
 
 
-def container(found: Container, process: Process | None) -> Json:
-    """Docker's document of a container."""
+def container(found: Container, process: Process | None, mounts: Iterable[Json] = ()) -> Json:
+    """Docker's document of a container; ``mounts`` come from ``volumes.shown``."""
     config = {**_CONFIG_DEFAULTS, **{key: value for key, value in found.config.items() if value is not None}}
     document = found.spec
     arguments = (document.get("process") or {}).get("args") or [""]
@@ -119,7 +120,7 @@ def container(found: Container, process: Process | None) -> Json:
         "ExecIDs": None,
         "HostConfig": {**_HOST_DEFAULTS, **_memory_swap(found.host_config), **found.host_config},
         "GraphDriver": {"Name": found.record.snapshotter, "Data": {"Key": found.record.snapshot_key}},
-        "Mounts": mounts(found.host_config),
+        "Mounts": list(mounts),
         "Config": config,
         "NetworkSettings": _network(found.host_config),
     }
@@ -145,32 +146,6 @@ def state(found: Container, process: Process | None) -> Json:
         "Error": found.state.get("Error", ""),
         "StartedAt": rfc3339(now.started),
         "FinishedAt": rfc3339(now.finished),
-    }
-
-
-def mounts(host_config: Json) -> list[Json]:
-    """Docker's ``Mounts``: binds and ``--mount``."""
-    result: list[Json] = []
-    for text in host_config.get("Binds") or ():
-        bind = spec_mounts.parse_bind(text)
-        mode = text.split(":")[2] if text.count(":") == 2 else ""
-        result.append(_mount("bind", bind.source, bind.target, (mode, not bind.read_only, bind.propagation)))
-    for item in host_config.get("Mounts") or ():
-        propagation = (item.get("BindOptions") or {}).get("Propagation", "")
-        access = not item.get("ReadOnly", False)
-        result.append(_mount(item["Type"], item.get("Source", ""), item["Target"], ("", access, propagation)))
-    return result
-
-
-def _mount(kind: str, source: str, target: str, rest: tuple[str, bool, str]) -> Json:
-    mode, writable, propagation = rest
-    return {
-        "Type": kind,
-        "Source": source,
-        "Destination": target,
-        "Mode": mode,
-        "RW": writable,
-        "Propagation": propagation,
     }
 
 

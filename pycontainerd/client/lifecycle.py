@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from pycontainerd.client import containers, files, leases, snapshots, tasks
+from pycontainerd.client import containers, files, leases, snapshots, tasks, volumes
 from pycontainerd.client.times import ns, rfc3339
 from pycontainerd.core import settings
 from pycontainerd.core.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound
@@ -132,8 +132,11 @@ def kill_and_wait(daemon: Daemon, id: str) -> None:
         pass
 
 
-def remove(daemon: Daemon, container: Container, *, force: bool = False) -> None:
-    """Remove it with all that is its own. Raises FailedPrecondition when it runs and ``force`` is off."""
+def remove(daemon: Daemon, container: Container, *, force: bool = False, with_volumes: bool = False) -> None:
+    """Remove it with all that is its own, anonymous volumes only if ``with_volumes``.
+
+    Raises FailedPrecondition when it runs and ``force`` is off.
+    """
     process = tasks.get(daemon, container.id)
     if process is not None and process.status in LIVE:
         if not force:
@@ -144,15 +147,22 @@ def remove(daemon: Daemon, container: Container, *, force: bool = False) -> None
         kill_and_wait(daemon, container.id)
     if process is not None:
         tasks.delete(daemon, container.id)
+    if with_volumes and container.ours and volumes.marked_for_removal(container):
+        containers.save(daemon, container)
     discard(daemon, container)
 
 
 def discard(daemon: Daemon, container: Container) -> None:
-    """Remove what a container without a task has: snapshot, record, files, name."""
+    """Remove what a container without a task has: record (volumes that are its own go with it), snapshots, files,
+    name.
+    """
     record = container.record
     containers.delete(daemon, container.id)
     if record.snapshot_key and container.ours:
         snapshots.remove(daemon, record.snapshotter, record.snapshot_key)
+        for entry in volumes.entries(container):
+            if entry.get("snapshot"):
+                snapshots.remove(daemon, entry["snapshotter"], entry["snapshot"])
     path = container.settings.get("LogPath")
     if container.ours:
         directory = (

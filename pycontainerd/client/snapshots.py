@@ -8,7 +8,7 @@ from pycontainerd.wire.messages.google import Empty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pycontainerd.client.daemon import Daemon
     from pycontainerd.wire.messages.types import Mount
@@ -16,10 +16,24 @@ if TYPE_CHECKING:
 SERVICE = "containerd.services.snapshots.v1.Snapshots"
 
 
-def prepare(daemon: Daemon, snapshotter: str, key: str, parent: str, *, lease: str = "") -> Sequence[Mount]:
+def prepare(
+    daemon: Daemon,
+    snapshotter: str,
+    key: str,
+    parent: str,
+    *,
+    lease: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Sequence[Mount]:
     """A writable snapshot on ``parent``; how to mount it. Raises AlreadyExists, NotFound for the parent."""
-    request = messages.PrepareSnapshotRequest(snapshotter=snapshotter, key=key, parent=parent)
+    request = messages.PrepareSnapshotRequest(snapshotter=snapshotter, key=key, parent=parent, labels=labels or {})
     return daemon.call(SERVICE, "Prepare", request, messages.PrepareSnapshotResponse, lease=lease).mounts
+
+
+def view(daemon: Daemon, snapshotter: str, key: str, parent: str, *, lease: str = "") -> None:
+    """A read-only snapshot that shows ``parent``. Raises AlreadyExists, NotFound for the parent."""
+    request = messages.ViewSnapshotRequest(snapshotter=snapshotter, key=key, parent=parent)
+    daemon.call(SERVICE, "View", request, messages.ViewSnapshotResponse, lease=lease)
 
 
 def mounts(daemon: Daemon, snapshotter: str, key: str) -> Sequence[Mount]:

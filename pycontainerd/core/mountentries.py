@@ -50,9 +50,7 @@ def _bind_entry(mount: Json) -> Json:
     source, options = mount.get("Source") or "", mount.get("BindOptions") or {}
     if not source:
         raise InvalidArgument("field Source must not be empty")
-    if not source.startswith("/"):
-        raise InvalidArgument(f"invalid mount path: '{source}' mount path must be absolute")
-    entry: Json = {"source": clean_path(source)}
+    entry: Json = {"source": _check_source(source)}
     propagation = options.get("Propagation")
     if propagation:
         if propagation not in PROPAGATIONS:
@@ -199,8 +197,8 @@ def _checked(entry: Json) -> Json:
         raise InvalidArgument("container mounts", "options", "options and labels are strings")
     entry["target"] = check_target(entry.get("target") or "")
     entry["subpath"] = check_subpath(entry.get("subpath") or "")
-    if entry["type"] == BIND and not entry.get("source", "").startswith("/"):
-        raise InvalidArgument(f"invalid mount path: '{entry.get('source', '')}' mount path must be absolute")
+    if entry["type"] == BIND:
+        entry["source"] = _check_source(entry.get("source", ""))
     if entry["type"] == VOLUME and entry.get("volume"):
         check_volume_name(entry["volume"])
     if entry.get("propagation", "rprivate") not in PROPAGATIONS:
@@ -241,6 +239,12 @@ def check_target(path: str) -> str:
     if clean == "/":
         raise InvalidArgument("invalid specification: destination can't be '/'")
     return clean
+
+
+def _check_source(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise InvalidArgument(f"invalid mount path: '{path}' mount path must be absolute")
+    return clean_path(path)
 
 
 def check_subpath(path: str) -> str:

@@ -44,12 +44,24 @@ _TRUE, _FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false"
 
 def parse_volume(text: str) -> Json:
     """``[source:]target[:options]`` as an entry. Raises InvalidArgument in Docker's words."""
+    try:
+        return _parse_volume(text)
+    except InvalidArgument as error:
+        if "volume specification" in error.what:
+            raise
+        raise InvalidArgument(
+            f"invalid volume specification: '{text}': {error.what}", error.which, error.hint
+        ) from error
+
+
+def _parse_volume(text: str) -> Json:
     parts = text.split(":")
     if len(parts) > 3 or not all(parts):
-        raise InvalidArgument("invalid volume specification", text, "give source:target or source:target:ro")
+        raise InvalidArgument(f"invalid volume specification: '{text}'", hint="give source:target or source:target:ro")
     options = parts.pop().split(",") if len(parts) == 3 else []
     if len(parts) == 2 and not options and _is_mode(parts[1]):
-        raise InvalidArgument("invalid volume specification", text, "options need a source and a target before them")
+        hint = "options need a source and a target before them"
+        raise InvalidArgument(f"invalid volume specification: '{text}'", hint=hint)
     target = check_target(parts[-1])
     if len(parts) == 1:
         return {"type": VOLUME, "target": target, "volume": "", "anonymous": True}
@@ -75,7 +87,7 @@ def _apply_mode(entry: Json, options: Sequence[str]) -> None:
             entry["nocopy"] = True
         elif group is None or group in groups or (group is PROPAGATIONS and entry["type"] != BIND):
             hint = "there are ro, rw, z, Z, nocopy for a volume, and shared, rshared, slave, … for a path of the host"
-            raise InvalidArgument("invalid mode", ",".join(options), hint)
+            raise InvalidArgument(f"invalid mode: {','.join(options)}", hint=hint)
         else:
             groups.add(group)
         if option == "ro":

@@ -214,7 +214,7 @@ def _mounts(host_config: Json, host: Host, parts: Parts) -> list[Json]:
             raise InvalidArgument("--init needs an init program on the host", hint="install tini or catatonit")
         options = ["rbind", "rprivate", "ro"]
         own.append({"destination": INIT, "type": "bind", "source": host.init, "options": options})
-    return spec_mounts.merged([*standard, *own], spec_mounts.asked_for(host_config))
+    return [*standard, *own]
 
 
 def _annotations(host_config: Json) -> Json:

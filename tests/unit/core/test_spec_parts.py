@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycontainerd.core import spec_capabilities, spec_devices, spec_mounts, spec_resources, spec_seccomp
+from pycontainerd.core import mountentries, spec_capabilities, spec_devices, spec_mounts, spec_resources, spec_seccomp
 from pycontainerd.core.errors import InvalidArgument
 
 # -- capabilities --
@@ -114,55 +114,38 @@ def test_what_is_no_profile(profile: dict[str, object]) -> None:
 # -- mounts --
 
 
-def test_binds() -> None:
-    bind = spec_mounts.parse_bind("/a:/b/../c:ro,rshared")
-    assert (bind.source, bind.target, bind.read_only, bind.propagation) == ("/a", "/c", True, "rshared")
-    assert spec_mounts.parse_bind("/data").source == ""
-    for bad in ("", ":/b", "/a:b", "/a:/", "/a:/b:nope", "/a:/b:ro:x", "/a::ro"):
-        with pytest.raises(InvalidArgument):
-            spec_mounts.parse_bind(bad)
-
-
-def test_mount_flags() -> None:
-    assert spec_mounts.parse_mount("type=bind,src=/a,dst=/b,readonly") == {
-        "Type": "bind",
-        "Source": "/a",
-        "Target": "/b",
-        "ReadOnly": True,
-        "BindOptions": {"Propagation": "rprivate"},
-    }
-    tmpfs = spec_mounts.parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700")
-    assert tmpfs["TmpfsOptions"] == {"SizeBytes": 1 << 20, "Mode": 0o700}
-    for bad in ("type=bind,dst=/b", "type=tmpfs,src=/a,dst=/b", "type=bind,src=/a,dst=/b,what=1", "type=volume,dst=/b"):
-        with pytest.raises(InvalidArgument):
-            spec_mounts.parse_mount(bad)
-
-
-def test_what_is_asked_for_replaces_the_standard_mount_and_what_lies_below() -> None:
+def test_what_is_asked_for_takes_its_place_among_the_standard_mounts() -> None:
     base = spec_mounts.standard(privileged=False, cgroup_v2=True, shm_size=1, shm_path="")
-    extra = spec_mounts.asked_for({"Binds": ["/d:/dev", "/s:/srv/x"], "Tmpfs": {"/srv": "size=1m"}})
-    merged = spec_mounts.merged(base, extra)
-    targets = [mount["destination"] for mount in merged]
-    assert "/dev/pts" not in targets
-    assert targets.index("/srv") < targets.index("/srv/x")
-    assert next(mount for mount in merged if mount["destination"] == "/srv")["options"][:3] == [
-        "noexec",
-        "nosuid",
-        "nodev",
+    managed = {"destination": "/etc/hosts", "type": "bind", "source": "/managed", "options": []}
+    asked = [
+        {"destination": path, "type": "bind", "source": "/s", "options": []} for path in ("/srv/x", "/etc", "/srv")
     ]
 
+    together = spec_mounts.with_asked_for([*base, managed], asked)
 
-def test_one_target_twice_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="/b"):
-        spec_mounts.asked_for({"Binds": ["/a:/b"], "Tmpfs": {"/b": ""}})
+    targets = [mount["destination"] for mount in together]
+    assert targets[: len(base)] == [mount["destination"] for mount in base]
+    assert targets.index("/srv") < targets.index("/srv/x")
+    assert targets.index("/etc") < targets.index("/etc/hosts")  # Docker's managed files stay visible
+
+
+def test_what_is_asked_for_at_dev_or_a_managed_file_replaces_it() -> None:
+    base = spec_mounts.standard(privileged=False, cgroup_v2=True, shm_size=1, shm_path="")
+    managed = {"destination": "/etc/hosts", "type": "bind", "source": "/managed", "options": []}
+    asked = [{"destination": path, "type": "bind", "source": "/mine", "options": []} for path in ("/dev", "/etc/hosts")]
+
+    together = spec_mounts.with_asked_for([*base, managed], asked)
+
+    assert "/dev/pts" not in [mount["destination"] for mount in together]
+    assert [mount["source"] for mount in together if mount["destination"] in {"/dev", "/etc/hosts"}] == ["/mine"] * 2
 
 
 @given(st.text(alphabet="/.ab", max_size=20))
 def test_a_clean_path_never_leaves_the_root(path: str) -> None:
-    clean = spec_mounts.clean_path("/" + path)
+    clean = mountentries.clean_path("/" + path)
     assert clean.startswith("/")
     assert not {"..", "."} & set(clean.split("/"))
-    assert spec_mounts.clean_path(clean) == clean
+    assert mountentries.clean_path(clean) == clean
 
 
 # -- devices and limits --

@@ -89,7 +89,7 @@ def test_a_relative_directory_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_
         (("--restart=always", "--rm"), "cannot specify both --restart and --rm"),
         (("--restart=x",), "--restart"),
         (("-m", "x"), "--memory"),
-        (("-v", "a:b"), "-v"),
+        (("-v", "a:b"), "invalid volume specification: 'a:b'"),
         (("--network", "foo"), "network foo not found"),
         (("-p", "80:80"), "--publish needs a bridge network"),
         (("--log-driver", "gelf"), "no log driver named 'gelf'"),
