@@ -178,8 +178,9 @@ class Preparer:
 
     def _config(self, namespace: str, container: Container, view: SpecView, bpf: str) -> bytes:
         """The spec with what the daemon puts in, which is ready when this returns."""
+        mounts = [] if self._volumes is None else self._volumes.attach(namespace, container)
         attached = None if self._network is None else self._network.prepare(namespace, container)
-        return bundle_config(view, bpf, netns=None if attached is None else attached.netns)
+        return bundle_config(view, bpf, mounts, netns=None if attached is None else attached.netns)
 
     def _filter(self, view: SpecView) -> str:
         return self._seccomp.get(view.seccomp) if view.seccomp is not None else ""
