@@ -64,8 +64,13 @@ class DnsKeeper:
             if not needs_responder(sandbox, networks) and key not in self._members:
                 return
             self._members[key] = member(sandbox, networks, os.stat(sandbox.netns).st_ino)
-            self._connect(start=True)
-            self._push(key)
+            try:
+                self._connect(start=True)
+                self._push(key)
+            except Unavailable:
+                if self._socket is not None:
+                    raise
+                self._connect(start=True)  # it died over this; the next one is told of all members
 
     def sandbox_down(self, sandbox: Sandbox) -> None:
         """Take its names away and close its sockets, which would keep the namespace alive."""
@@ -85,8 +90,9 @@ class DnsKeeper:
 
     def status(self) -> dict[str, Any]:
         """What the responder says of itself (version, pid, errors, members); empty when there is none."""
-        with self._lock:
+        with self._lock, contextlib.suppress(Unavailable):
             return self._hello() if self._connect(start=False) else {}
+        return {}
 
     def close(self) -> None:
         """Let go of the responder, which goes on answering."""
@@ -119,7 +125,7 @@ class DnsKeeper:
         self._held[key] = known["life"]
 
     def _ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
-        """One request; a responder that dies over it is replaced and asked once more. Raises Unavailable."""
+        """One request. Raises Unavailable, disconnected when the responder died over it."""
         assert self._socket is not None
         try:
             return self._exchange(request, descriptors)

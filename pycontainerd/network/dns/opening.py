@@ -42,9 +42,16 @@ def open_sockets(agent: Agent, op: dict[str, Any]) -> list[int]:
 
 
 def _lead(script: str) -> None:
+    """Make the table; one that is there (of a responder that died) is replaced.
+
+    Not always: closing a socket that has deleted a table waits for the kernel, a dozen milliseconds.
+    """
     nft = Nft()
     try:
-        nft.run(script)
+        try:
+            nft.run(f"create table ip {TABLE}\n{script}")
+        except OSError:
+            nft.run(f"add table ip {TABLE}\ndelete table ip {TABLE}\nadd table ip {TABLE}\n{script}")
     finally:
         nft.close()
 
@@ -66,13 +73,9 @@ def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
 
 
 def _script(address: str, udp: int, tcp: int) -> str:
-    table = f"table ip {TABLE}"
     there = f'add rule ip {TABLE} output oifname "lo" ip daddr {address}'
     back = f'add rule ip {TABLE} output oifname "lo" ip saddr {address}'
     lines = [
-        f"add {table}",
-        f"delete {table}",
-        f"add {table}",
         f"add chain ip {TABLE} output {{ type filter hook output priority -300; policy accept; }}",
         f"{there} udp dport {PORT} udp dport set {udp}",
         f"{there} tcp dport {PORT} tcp dport set {tcp}",
