@@ -53,7 +53,7 @@ def get(daemon: Daemon, name: str, *, usage: bool = False) -> messages.Volume:
     try:
         return _one(daemon.call(SERVICE, "Get", request, messages.GetResponse).volume)
     except NotFound as error:
-        raise NotFound(f"No such volume: {name}") from error
+        raise _missing(name) from error
 
 
 def list_all(daemon: Daemon, filters: Sequence[str] = (), *, usage: bool = False) -> list[messages.Volume]:
@@ -67,7 +67,7 @@ def remove(daemon: Daemon, name: str, *, force: bool = False) -> None:
     try:
         daemon.call(SERVICE, "Remove", messages.RemoveRequest(name=name, force=force), Empty)
     except NotFound as error:
-        raise NotFound(f"No such volume: {name}") from error
+        raise _missing(name) from error
 
 
 def prune(daemon: Daemon, filters: Sequence[str] = (), *, all: bool = False) -> messages.PruneResponse:
@@ -78,7 +78,10 @@ def prune(daemon: Daemon, filters: Sequence[str] = (), *, all: bool = False) -> 
 def rename(daemon: Daemon, name: str, new: str) -> None:
     """Give it another name. Raises NotFound, Conflict."""
     request = messages.RenameRequest(name=name, new_name=new)
-    daemon.call(SERVICE, "Rename", request, messages.RenameResponse)
+    try:
+        daemon.call(SERVICE, "Rename", request, messages.RenameResponse)
+    except NotFound as error:
+        raise _missing(name) from error
 
 
 def clone(
@@ -91,15 +94,21 @@ def clone(
 ) -> messages.Volume:
     """A new volume with another's content. Raises NotFound, Conflict."""
     request = messages.CloneRequest(source=source, name=name, options=options or {}, labels=labels or {})
-    return _one(daemon.call(SERVICE, "Clone", request, messages.CloneResponse).volume)
+    try:
+        return _one(daemon.call(SERVICE, "Clone", request, messages.CloneResponse).volume)
+    except NotFound as error:
+        raise _missing(source) from error
 
 
 def export(daemon: Daemon, name: str, out: Writable, compression: str = "") -> None:
     """Write its content as a tar. Raises NotFound."""
     request = messages.ExportRequest(name=name, compression=compression)
-    with daemon.stream(SERVICE, "Export", request, messages.ExportResponse) as answers:
-        for answer in answers:
-            out.write(answer.data)
+    try:
+        with daemon.stream(SERVICE, "Export", request, messages.ExportResponse) as answers:
+            for answer in answers:
+                out.write(answer.data)
+    except NotFound as error:
+        raise _missing(name) from error
 
 
 def load(
@@ -119,6 +128,10 @@ def load(
         stream.close_send()
         answer = stream.recv()
     return _one(answer.volume if answer is not None else None)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"No such volume: {name}")
 
 
 def _one(volume: messages.Volume | None) -> messages.Volume:
