@@ -308,6 +308,7 @@ def _services(
         StreamingService(streams),
         TracesService(sight.tracer, sight.ring),
         VolumesService(stores.volumes),
+        ArchiveService(WorkerFiles(stores.workers), stores.containers, tasks, stores.snapshotters),
         NetworksService(stores.network.networks),
         NamesService(stores.names, stores.network.containers),
         SupervisorService(supervision),
