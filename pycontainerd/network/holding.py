@@ -1,7 +1,8 @@
 """Published ports on the host: taken by binding sockets, kept by the port keeper (see ``keeper``).
 
-Bound and not listening: the packet filter answers for the port before any socket would. ``SO_REUSEADDR`` is left off,
-so that nobody with it can bind the same port; only when closing connections are all that is in the way it is set.
+Bound and not listening: the packet filter answers for the port before any socket would. ``SO_REUSEADDR`` is off, so
+that nobody with it can bind the same port; it is on for the moment of binding when closing connections are all that is
+in the way.
 """
 
 from __future__ import annotations
@@ -145,6 +146,8 @@ def _bind_once(wanted: HostSocket, number: int, *, reuse: bool) -> socket.socket
         sock.bind((wanted.address, number))
         if wanted.target is not None:
             sock.listen(_BACKLOG)
+        elif reuse:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)  # from here on nobody shares the port
     except BaseException:
         sock.close()
         raise

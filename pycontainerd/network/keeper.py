@@ -165,8 +165,9 @@ class Keeper:
     def _drop(self, key: str) -> None:
         for sock in self._held.pop(key, {}).values():
             self._close(sock)
-        for side in [side for side in self._sides.values() if side.key == key]:
-            self._abort(side)
+        for descriptor, side in list(self._sides.items()):
+            if side.key == key and descriptor in self._sides:
+                self._abort(side)
 
     def _retarget(self, key: str, targets: dict[str, Any]) -> None:
         for name, sock in self._held.get(key, {}).items():

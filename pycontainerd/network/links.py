@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,12 @@ class Links:
 
     def _is_empty_bridge(self, name: str) -> bool:
         """Whether this is the bridge of a creation that was cut off before it got its alias."""
-        return os.path.isdir(f"/sys/class/net/{name}/bridge") and not os.listdir(f"/sys/class/net/{name}/brif")
+        (link,) = self._host.link("get", ifname=name)
+        info = link.get_attr("IFLA_LINKINFO")
+        kind = info.get_attr("IFLA_INFO_KIND") if info else ""
+        return kind == "bridge" and not any(
+            other.get_attr("IFLA_MASTER") == link["index"] for other in self._host.get_links()
+        )
 
     def _addresses(self, netlink: IPRoute, index: int, wanted: Sequence[str], name: str) -> None:
         """Give a link addresses it lacks, and take those away that were ours before (their scope is global)."""
@@ -279,10 +285,9 @@ def find(netlink: IPRoute, name: str) -> int:
 
 
 def host_index(name: str) -> int:
-    """The same for a link of the host, without asking netlink; 0 when it is gone."""
+    """The same for a link of the current namespace, without asking netlink; 0 when it is gone."""
     try:
-        with open(f"/sys/class/net/{name}/ifindex", encoding="ascii") as file:
-            return int(file.read())
+        return socket.if_nametoindex(name)
     except OSError:
         return 0
 

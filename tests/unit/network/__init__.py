@@ -1,0 +1,1 @@
+"""Tests of the networks' pure parts, and of what needs no privileges."""
