@@ -67,9 +67,7 @@ class Containers:
         rows = self._database.read(lambda connection: connection.execute(query, (namespace,)).fetchall())
         return [container for container in (_container(row) for row in rows) if matches(adaptor(container))]
 
-    def create(
-        self, namespace: str, container: Container, *, lease: str = "", also: Step | None = None
-    ) -> Container:
+    def create(self, namespace: str, container: Container, *, lease: str = "", also: Step | None = None) -> Container:
         """A container is a root: a lease has nothing to hold here. Raises AlreadyExists (id, name), InvalidArgument."""
         at = now()
         container = replace(validated(container), created_at=at, updated_at=at)

@@ -65,4 +65,3 @@ def test_two_hundred_containers(tmp_path: Path, capsys: pytest.CaptureFixture[st
         assert not bundles.exists() or list(bundles.iterdir()) == []
     with capsys.disabled():
         print(f"\n200 containers: started in {started:.1f} s, {weight:.2f} MB a shim, found again in {recovered:.2f} s")
-
