@@ -55,7 +55,6 @@ class Children:
         self._waiting: dict[int, Callable[[Exit], None]] = {}
         self._early: dict[int, Exit] = {}
         self._holds = 0
-        self.spawned = 0
         self.on_terminate: Callable[[], None] = lambda: None
         self._signals = signals.signalfd((signals.SIGCHLD, signals.SIGTERM))
         loop.watch(self._signals, READ, self._signalled)
@@ -82,7 +81,6 @@ class Children:
             for fd in moved:
                 os.close(fd)
         self._waiting[pid] = done
-        self.spawned += 1
         return pid
 
     def run(self, argv: list[str], env: Mapping[str, str], fds: Mapping[int, int]) -> Parked:

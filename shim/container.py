@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycontainerd.linux.cgroup import Cgroup, locate, mounted
+from pycontainerd.linux.cgroup import Cgroup, locate
 from pycontainerd.wire.messages.events_task import TaskExit, TaskOOM
 from pycontainerd.wire.messages.google import Timestamp
 from shim import bundle as files
@@ -65,8 +65,6 @@ class Container:
     def find_cgroup(self) -> None:
         """Learn where the container's groups are; init must exist."""
         try:
-            if self.shim.hierarchies is None:
-                self.shim.hierarchies = mounted()
             self.cgroup = locate(self.init.pid, self.shim.hierarchies)
         except OSError:
             self.cgroup = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pycontainerd.linux.cgroup import mounted
 from shim.errors import not_found
 
 TYPE_CHECKING = False
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from shim.events import Publisher
     from shim.log import Log
     from shim.loop import Loop
+
+
+HIERARCHIES: list[Hierarchies] = []
+"""Where the control groups are mounted, found once by the template: mount tables are long, and every shim would read
+its own."""
 
 
 class Defaults:
@@ -40,8 +46,14 @@ class Shim:
         self.defaults = defaults
         self.containers: dict[str, Container] = {}
         self.creating: set[str] = set()
-        self.hierarchies: Hierarchies | None = None
         self.shutdown: Callable[[], None] = lambda: None
+
+    @property
+    def hierarchies(self) -> Hierarchies:
+        """Where the control groups are mounted. Raises OSError."""
+        if not HIERARCHIES:
+            HIERARCHIES.append(mounted())
+        return HIERARCHIES[0]
 
     def container(self, id: str) -> Container:
         """Raises RpcError NOT_FOUND."""

@@ -184,7 +184,7 @@ class Publisher:
         if self._socket is None:
             return
         try:
-            data = os.read(self._socket.fileno(), 65536)
+            data = os.read(self._socket.fileno(), 4096)
         except BlockingIOError:
             return
         except OSError:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
 
 from pycontainerd.linux import cgroup, fds, prctl, signals
 from shim.main import run
@@ -69,8 +67,6 @@ def become(request: ShimRequest, keep: tuple[int, ...]) -> None:
         prctl.set_oom_score(request.oom_score_adj)
     if request.cgroup:
         cgroup.join(request.cgroup)
-    forbid_imports()
-    gc.enable()  # what came from the template is frozen: only this shim's own objects are ever looked at
 
 
 def _open_log(bundle: str) -> int:
@@ -79,25 +75,6 @@ def _open_log(bundle: str) -> int:
         return os.open(f"{bundle}/log", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return -1
-
-
-class ImportForbidden(ImportError):
-    """Raised by an import in a shim: it would read files of an installation that may be gone by then."""
-
-
-class _Refuse:
-    """A finder that finds nothing and says why."""
-
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> None:
-        raise ImportForbidden(f"a shim imports nothing after the fork, and {name} is not loaded")
-
-
-def forbid_imports() -> None:
-    """Make every import of a module that is not loaded fail loudly."""
-    sys.meta_path[:] = [_Refuse]
-    sys.path.clear()
-    sys.path_hooks.clear()
 
 
 def _read_all(fd: int) -> bytes:

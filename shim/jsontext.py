@@ -46,6 +46,14 @@ def loads(data: bytes | str) -> Any:
     return value
 
 
+def first(text: str) -> Any:
+    """The JSON value with which a text begins, whatever follows; None when it begins with none."""
+    try:
+        return _scan(text, len(text) - len(text.lstrip(_SPACE)))[0]
+    except (StopIteration, SystemError, ImportError, RecursionError, ValueError):
+        return None
+
+
 def dumps(value: Any) -> str:
     """A value of dicts, lists, strings, numbers, booleans and None as compact ASCII JSON. Raises TypeError."""
     if isinstance(value, str):

@@ -119,6 +119,7 @@ class Loop:
         self._timers: list[Timer] = []
         self._soon: list[Callable[[], None]] = []
         self._running = False
+        self.turns = 0
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call `callback(ready events)` whenever `fd` is ready (level-triggered); replaces an earlier watch."""
@@ -161,6 +162,7 @@ class Loop:
 
     def turn(self) -> None:
         """Wait for something to happen and serve it."""
+        self.turns += 1
         for fd, ready in self._epoll.poll(self._timeout(), _BATCH):
             callback = self._watched.get(fd)
             if callback is not None:

@@ -26,7 +26,9 @@ FLUSH = 5.0
 LONELY = 60.0
 """A shim without a container and without a peer ends after about so many seconds."""
 TIDY = 30.0
-"""Free memory is given back to the kernel so often, when something has happened."""
+"""Seconds between two moments at which garbage is collected and free memory given back, if something has happened."""
+THOROUGH = 20
+"""One collection in so many looks at old objects, too; that copies pages which are shared with the template."""
 
 
 def run(request: ShimRequest, listener: _socket.socket) -> None:
@@ -55,7 +57,8 @@ class Life:
         self._server = server
         self._socket = socket
         self._inode = _inode(socket)
-        self._served = 0
+        self._turns = 0
+        self._tidied = 0
         self._ending = False
 
     def shutdown(self) -> None:
@@ -92,11 +95,11 @@ class Life:
 
     def tidy(self) -> None:
         """Give memory back after work."""
-        if self._server.served != self._served or self._shim.children.spawned:
-            self._served = self._server.served
-            self._shim.children.spawned = 0
-            gc.collect()
+        if self._shim.loop.turns > self._turns + 1:
+            self._tidied += 1
+            gc.collect(2 if self._tidied % THOROUGH == 0 else 1)
             prctl.trim_malloc()
+        self._turns = self._shim.loop.turns
         self._shim.loop.later(TIDY, self.tidy)
 
     def unlink(self) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shim.loop import Loop
     from shim.service import Service
 
-BLOCK = 64 << 10
+BLOCK = 8 << 10
 UNSENT = 8 << 20
 """A peer that reads no answers gets no more requests served beyond so many bytes."""
 
@@ -115,7 +115,6 @@ class Server:
         self._listener: _socket.socket | None = listener
         self._log = log
         self.connections: list[Connection] = []
-        self.served = 0
         listener.setblocking(False)
         loop.watch(listener.fileno(), READ, self._accept)
 
@@ -132,7 +131,6 @@ class Server:
             self._log.warn("refused a connection of another user")
             connection.close()
             return
-        self.served += 1
         self.connections.append(Connection(self._loop, self._service, connection, self))
 
     def left(self, connection: Connection) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pycontainerd.linux.fds import read_file, replace_file
 from shim.errors import from_oserror, invalid
-from shim.jsontext import dumps, loads
+from shim.jsontext import dumps, first, loads
 from shim.users import GROUP_ADD, resolve
 
 TYPE_CHECKING = False
@@ -15,28 +15,25 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIMIT = 32 << 20
+_NAMESPACES = 8192
 GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 
 
 class Spec:
     """What was found: whether the container has a pid namespace of its own, and an OOM score of its own."""
 
-    __slots__ = ("group_add", "own_oom_score", "own_pids", "root")
+    __slots__ = ("own_oom_score", "own_pids")
 
-    def __init__(self, own_pids: bool, own_oom_score: bool, root: str, group_add: str) -> None:
+    def __init__(self, own_pids: bool, own_oom_score: bool) -> None:
         self.own_pids = own_pids
         self.own_oom_score = own_oom_score
-        self.root = root
-        self.group_add = group_add
 
 
 def load(bundle: str) -> dict[str, Any]:
     """The bundle's config.json. Raises RpcError saying what is wrong with it."""
     path = f"{bundle}/config.json"
     try:
-        document = loads(read_file(path, LIMIT))
-    except OSError as error:
-        raise from_oserror("container spec", error) from None
+        document = loads(_read(bundle))
     except ValueError as error:
         raise invalid(f"container spec {path}: {error}") from None
     if not isinstance(document, dict):
@@ -44,20 +41,44 @@ def load(bundle: str) -> dict[str, Any]:
     return document
 
 
+def _read(bundle: str) -> bytes:
+    try:
+        return read_file(f"{bundle}/config.json", LIMIT)
+    except OSError as error:
+        raise from_oserror("container spec", error) from None
+
+
 def prepare(bundle: str, rootfs: str) -> Spec:
     """Read the spec; look up and write back a user name it holds. `rootfs` is mounted. Raises RpcError."""
+    text = _read(bundle).decode("utf-8", "replace")
+    if '"username"' in text:
+        _resolve_user(bundle, rootfs)
+    elif not text.lstrip().startswith("{"):
+        load(bundle)  # says what is wrong
+    return Spec(_own_pids(text), '"oomScoreAdj"' in text)
+
+
+def _resolve_user(bundle: str, rootfs: str) -> None:
     document = load(bundle)
-    group_add = str(annotations_of(document).get(GROUP_ADD, ""))
-    root = _dict(document, "root").get("path")
-    place = rootfs if not isinstance(root, str) or not root else root if root.startswith("/") else f"{bundle}/{root}"
     process = document.get("process")
-    if isinstance(process, dict) and resolve(process, place, group_add):
+    if isinstance(process, dict) and resolve(process, root_of(document, bundle, rootfs), group_add_of(document)):
         try:
             replace_file(f"{bundle}/config.json", dumps(document).encode(), 0o644)
         except OSError as error:
             raise from_oserror("container spec", error) from None
-    score = _dict(document, "process").get("oomScoreAdj")
-    return Spec(_own_pids(document), score is not None, place, group_add)
+
+
+def root_of(document: dict[str, Any], bundle: str, rootfs: str) -> str:
+    """The container's root directory on the host."""
+    root = _dict(document, "root").get("path")
+    if not isinstance(root, str) or not root:
+        return rootfs
+    return root if root.startswith("/") else f"{bundle}/{root}"
+
+
+def group_add_of(document: dict[str, Any]) -> str:
+    """Further groups for the container's processes, as our client asks for them."""
+    return str(annotations_of(document).get(GROUP_ADD, ""))
 
 
 def group_of(bundle: str) -> str:
@@ -78,11 +99,20 @@ def annotations_of(document: dict[str, Any]) -> dict[str, Any]:
     return _dict(document, "annotations")
 
 
-def _own_pids(document: dict[str, Any]) -> bool:
-    namespaces = _dict(document, "linux").get("namespaces")
-    for namespace in namespaces if isinstance(namespaces, list) else ():
-        if isinstance(namespace, dict) and namespace.get("type") == "pid":
-            return not namespace.get("path")
+def _own_pids(text: str) -> bool:
+    """Whether the text of a spec gives the container a pid namespace of its own.
+
+    Specs are long (the seccomp profile), and parsing one for this would cost each shim several times its length in
+    memory. So the list is parsed alone, where its key stands: a key cannot be part of a string, in which the quotes
+    would be escaped.
+    """
+    at = -1
+    while (at := text.find('"namespaces"', at + 1)) >= 0:
+        rest = text[at + 12 : at + 12 + _NAMESPACES].lstrip()
+        value = first(rest[1:]) if rest.startswith(":") else None
+        for namespace in value if isinstance(value, list) else ():
+            if isinstance(namespace, dict) and namespace.get("type") == "pid":
+                return not namespace.get("path")
     return False
 
 

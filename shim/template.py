@@ -43,18 +43,21 @@ and is the reaper of everything below it. It must not notice when the template o
 from __future__ import annotations
 
 import _socket
+import gc
 import os
 import select
+import sys
 
 import shim.preload  # noqa: F401 - first of all: what is rarely used must lie apart from the rest
-from pycontainerd.linux import fds, idmap, openat2, prctl, signals
+from pycontainerd.linux import cgroup, fds, idmap, openat2, prctl, signals
+from pycontainerd.linux.libc import libc
 from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
 from pycontainerd.wire.messages import events_task, events_ttrpc, google, task_v3, ttrpc, types_runc
+from shim.context import HIERARCHIES
 from shim.fork import fork_shim
 from shim.jsontext import dumps, loads
 from shim.log import Log
-from shim.memory import settle
 from shim.runtime import default_binary
 from shim.sockets import CONTROL, MESSAGE, TEMPLATE_IDLE, TEMPLATE_SOCKET, listen, unlink
 from shim.stdio.jsonlines import Encoder
@@ -63,7 +66,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_kept: list[bytes] = []
 _IDLE = 600
 _PATIENCE = 5.0
 _HOT = (
@@ -222,13 +224,38 @@ def _accept(listener: _socket.socket) -> _socket.socket:
     return connection
 
 
+class ImportForbidden(ImportError):
+    """Raised by an import in a shim: it would read files of an installation that may be gone by then."""
+
+
+class _Refuse:
+    """A finder that finds nothing and says why."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        raise ImportForbidden(f"a shim imports nothing after the fork, and {name} is not loaded")
+
+
+def forbid_imports() -> None:
+    """Make every import of a module that is not loaded fail loudly, here and in every process forked from here."""
+    sys.meta_path[:] = [_Refuse]
+    sys.path.clear()
+    sys.path_hooks.clear()
+
+
 def warm() -> None:
     """Do once what every shim would do first, so that the pages and tables it takes are shared."""
     codec.warm(*_HOT)
     Encoder("stdout").feed(b'warm "up"\n')
     Log("error").debug(str((idmap, openat2)))
     loads(dumps({"warm": [1, True, None, "up"]}))
-    _kept.extend(settle())
+    HIERARCHIES.append(cgroup.mounted())
+    for name in ("prctl", "sigprocmask", "signalfd", "mount", "umount2", "malloc_trim"):
+        getattr(libc, name)
+    forbid_imports()
+    gc.collect()
+    gc.disable()  # a collection at a moment of its own choosing empties free lists all over the shared pages
+    gc.freeze()  # shims collect what is their own; they never look at, and so never copy, what was there before
 
 
 def _probe() -> str:

@@ -225,7 +225,7 @@ def _text(path: str) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         chunks: list[bytes] = []
-        while chunk := os.read(fd, 65536):
+        while chunk := os.read(fd, 16384):
             chunks.append(chunk)
         return b"".join(chunks).decode("utf-8", "replace")
     finally:

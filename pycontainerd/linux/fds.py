@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _F_SETPIPE_SZ = 1031
 _MAX_FD = 1 << 20
+_CHUNK = 16 << 10  # a buffer of this size is allocated for each read, however little there is
 
 
 def close(fd: int) -> None:
@@ -86,7 +87,7 @@ def read_file(path: str, limit: int = 16 << 20) -> bytes:
         chunks: list[bytes] = []
         left = limit + 1
         while left > 0:
-            chunk = os.read(fd, min(left, 1 << 20))
+            chunk = os.read(fd, min(left, _CHUNK))
             if not chunk:
                 return b"".join(chunks)
             chunks.append(chunk)

@@ -63,13 +63,13 @@ def oom_score(pid: int = 0) -> int:
 
 
 def frugal_malloc() -> None:
-    """Make the allocator give memory back: big blocks are mapped and unmapped, the top of the heap is cut early.
+    """Make the allocator give memory back: big blocks are mapped and unmapped, the top of the heap is cut.
 
-    Without it glibc raises its mmap threshold with the first freed big block, and a process that once moved a burst
-    of data keeps the burst's memory for good.
+    Without it glibc raises both thresholds with the first freed big block, and a process that once moved a burst of
+    data keeps the burst's memory for good. Lower thresholds would have every block of output mapped anew.
     """
-    libc.mallopt(_M_MMAP_THRESHOLD, 128 << 10)
-    libc.mallopt(_M_TRIM_THRESHOLD, 128 << 10)
+    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+    libc.mallopt(_M_TRIM_THRESHOLD, 1 << 20)
     libc.mallopt(_M_ARENA_MAX, 1)
 
 

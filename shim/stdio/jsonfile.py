@@ -160,7 +160,7 @@ class RotatingFile:
                 self._compress(born, place)
 
     def _compress(self, born: int, place: str) -> None:
-        argv = next(([path, "-c"] for path in _GZIP if os.access(path, os.X_OK)), None)
+        argv = next(([path, "-1", "-c"] for path in _GZIP if os.access(path, os.X_OK)), None)
         if argv is None:
             self._log.debug(f"no gzip program here: {place} stays uncompressed")
             return

@@ -9,12 +9,15 @@ from shim import bundle as files
 from shim.errors import already_exists, from_oserror, invalid
 from shim.jsontext import dumps, loads
 from shim.process import Process
-from shim.states import check
+from shim.spec import group_add_of, load, root_of
+from shim.states import CREATED, check
 from shim.stdio.setup import Names, Stdio
 from shim.users import resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pycontainerd.wire.messages.task_v3 import ExecProcessRequest
     from shim.container import Container
     from shim.context import Shim
@@ -54,13 +57,14 @@ def _spec(container: Container, request: ExecProcessRequest) -> bytes:
     changed = bool(process.get("terminal")) is not request.terminal
     if changed:
         process["terminal"] = request.terminal  # the request decides who waits for a terminal
-    group_add = container.spec.group_add if container.spec else ""
-    changed |= resolve(process, _root(container), group_add)
+    if b'"username"' in value:
+        document = load(container.bundle)
+        changed |= resolve(process, _root(container, document), group_add_of(document))
     return dumps(process).encode() if changed else value
 
 
-def _root(container: Container) -> str:
+def _root(container: Container, document: dict[str, Any]) -> str:
     """The container's root as its processes see it, or the bundle's while init has not entered it."""
-    if container.init.pid and container.init.state != "created":
+    if container.init.pid and container.init.state != CREATED:
         return f"/proc/{container.init.pid}/root"
-    return container.spec.root if container.spec else f"{container.bundle}/rootfs"
+    return root_of(document, container.bundle, f"{container.bundle}/rootfs")

@@ -65,8 +65,6 @@ def join_shim_cgroup(shim: Shim, options: Options) -> None:
     if not options.shim_cgroup:
         return
     try:
-        if shim.hierarchies is None:
-            shim.hierarchies = cgroup.mounted()
         cgroup.join_all(options.shim_cgroup, shim.hierarchies)
     except OSError as error:
         raise from_oserror("shim cgroup", error) from None

@@ -173,7 +173,7 @@ def test_a_missing_program_is_one_clear_sentence(each_host: Host) -> None:
 
 def test_a_failed_create_leaves_nothing(host: Host) -> None:
     box = host.shim("one")
-    (box.bundle / "config.json").write_text("{not json")
+    (box.bundle / "config.json").write_text("not json")
     mount = types.Mount(type="bind", source=str(host.rootfs), options=["rbind", "rw"])
     assert "config.json" in refused(INVALID_ARGUMENT, box.create, rootfs=[mount])
     assert not mountinfo.below(str(box.bundle))
@@ -390,9 +390,9 @@ def test_spans_of_a_traced_life(host: Host) -> None:
     box.traceparent = f"00-{'ab' * 16}-{'cd' * 8}-01"
     box.create(stdout=f"file://{host.base}/out")
     box.start()
-    eventually(lambda: {"first output"} <= {span.name for span in host.listener.spans})
+    expected = {"shim create", "mount rootfs", "runtime create", "shim start", "runtime start", "first output"}
+    eventually(lambda: expected <= {span.name for span in host.listener.spans})
     names = {span.name: span for span in host.listener.spans}
-    assert {"shim create", "mount rootfs", "runtime create", "shim start", "runtime start"} <= set(names)
     assert {span.trace_id for span in host.listener.spans} == {"ab" * 16}
     assert names["shim create"].parent_id == "cd" * 8
     assert names["runtime create"].parent_id == names["shim create"].span_id
