@@ -33,7 +33,7 @@ _PROGRAM = (
 )
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 """The directory that holds the ``shim`` and ``pycontainerd`` packages."""
-INTERPRETER = (sys.executable, "-I", "-S", "-E")
+INTERPRETER = (sys.executable, "-I", "-S", "-E", "-OO", "-X", "no_debug_ranges")
 """How a Python process of ours is started: nothing of the environment or of site-packages reaches it."""
 
 
