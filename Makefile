@@ -3,13 +3,14 @@ SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS := .venv/.peers
 
 .PHONY: run test check fix proto bench install lock host test-vm clean
 
 run: install host            ## install, start the daemon, run a real container, show its output
 	scripts/demo
 
-test: install host check     ## every test: lint, types, contracts, unit, contract, integration, interop, e2e
+test: $(PEERS) host check        ## every test: lint, types, contracts, unit, contract, integration, interop, e2e
 	$(BIN)/python -m pytest -q tests
 
 check: install               ## lint, types and layering
@@ -27,13 +28,17 @@ fix: install                 ## format, and mend what can be mended mechanically
 proto: install               ## regenerate pycontainerd/api and pycontainerd/wire/messages
 	$(BIN)/python proto/generate.py
 
-bench: install host          ## time us and the peers in one run; prints ratios
+bench: $(PEERS) host         ## time us and the peers in one run; prints ratios
 	$(BIN)/python -m benchmarks.main
 
 test-vm: install             ## boot a Debian 12 with systemd and cgroup v2, and run the smoke suite inside (slow)
 	scripts/test-vm
 
 install: $(STAMP)            ## Debian packages and .venv, with .venv/bin/pycontainerd and .venv/bin/pyctr
+
+$(PEERS): $(STAMP)
+	PYTHON=$(PYTHON) scripts/install --peers
+	touch $@
 
 host:                        ## what the kernel needs before containers run here
 	scripts/prepare-host
