@@ -61,8 +61,11 @@ class ContainerFiles(Protocol):
     def unpack(self, view: View, path: bytes, source: int) -> None:
         """A tar from the descriptor ``source`` into a directory. Raises NotFound, InvalidArgument."""
 
-    def changes(self, lower: Sequence[Mount], upper: Sequence[Mount]) -> list[tuple[bytes, ChangeKind]]:
-        """What ``upper`` has that ``lower`` has not, and the other way round; parents before what is in them."""
+    def changes(
+        self, lower: Sequence[Mount], upper: Sequence[Mount], hidden: Sequence[str] = ()
+    ) -> list[tuple[bytes, ChangeKind]]:
+        """What ``upper`` has that ``lower`` has not, and the other way round; parents before what is in them. Paths in
+        ``hidden`` do not count as added: they were made to mount on."""
 
 
 _SKIPPED = {"proc", "sysfs", "cgroup", "cgroup2", "tmpfs", "devpts", "mqueue"}
@@ -79,6 +82,17 @@ def binds_of(spec: Mapping[str, Any]) -> tuple[Bind, ...]:
         if isinstance(source, str) and isinstance(target, str) and source.startswith("/"):
             found.append(Bind(source, target, "ro" in options))
     return tuple(sorted(found, key=lambda bind: bind.target.count("/")))
+
+
+def mount_points(spec: Mapping[str, Any]) -> list[str]:
+    """Where an OCI spec mounts something, and the directories above, which a runtime makes where they are missing."""
+    found: set[str] = set()
+    for mount in _objects(spec.get("mounts")):
+        path = str(mount.get("destination") or "").rstrip("/")
+        while path:
+            found.add(path)
+            path = path.rpartition("/")[0]
+    return sorted(found)
 
 
 def _objects(value: object) -> Iterable[Mapping[str, Any]]:

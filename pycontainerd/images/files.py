@@ -40,8 +40,10 @@ class WorkerFiles:
         """A tar from ``source`` into a directory. Raises NotFound, InvalidArgument, FailedPrecondition."""
         self._run({"op": "file-put", **_seen(view, write=True), "path": os.fsdecode(path)}, source)
 
-    def changes(self, lower: Sequence[Mount], upper: Sequence[Mount]) -> list[tuple[bytes, ChangeKind]]:
-        """What differs, in order."""
+    def changes(
+        self, lower: Sequence[Mount], upper: Sequence[Mount], hidden: Sequence[str] = ()
+    ) -> list[tuple[bytes, ChangeKind]]:
+        """What differs, in order; ``hidden`` paths do not count as added."""
         reading, writing = os.pipe2(os.O_CLOEXEC)
         parts: list[bytes] = []
 
@@ -50,7 +52,12 @@ class WorkerFiles:
                 parts.append(piece)
 
         collector = threading.Thread(target=collect, daemon=True)
-        request = {"op": "file-changes", "lower": _wire(read_only(lower)), "upper": _wire(read_only(upper))}
+        request = {
+            "op": "file-changes",
+            "lower": _wire(read_only(lower)),
+            "upper": _wire(read_only(upper)),
+            "hidden": list(hidden),
+        }
         collector.start()
         try:
             self._run(request, writing)

@@ -3,7 +3,7 @@
     {"op": "file-stat", VIEW, "path", "follow"} → {"mode", "size", "mtime", "link"} or {"errno"}
     {"op": "file-get", VIEW, "path", "follow"} → {} or {"errno"}; the tar goes to the job's descriptor
     {"op": "file-put", VIEW, "path"} → {} or {"errno"}; the tar comes from the job's descriptor
-    {"op": "file-changes", "lower", "upper", "scratch"} → {}; records `A/path\\0` go to the job's descriptor
+    {"op": "file-changes", "lower", "upper", "hidden", "scratch"} → {}; records `A/path\\0` go to the job's descriptor
 
 VIEW is "root", a path that opens a running container's root directory, or "mounts" and "binds" ([source, target,
 readonly]) to be made in a mount namespace of the worker's own; and "scratch". The root is opened before the process is
@@ -120,8 +120,9 @@ def file_changes(request: dict[str, Any], job: socket.socket, out: int) -> dict[
         mount_all([Mount(each) for each in request[name]], f"{scratch}/{name}")
     confine.enter_root(scratch)
     shut_in(job, {out}, _READERS)
+    hidden = {os.fsencode(path).strip(b"/") for path in request["hidden"]}
     with os.fdopen(out, "wb") as file:
-        for kind, path in _named(b"/lower", b"/upper"):
+        for kind, path in _named(b"/lower", b"/upper", hidden):
             file.write(kind + b"/" + path + b"\0")
     return {}
 
@@ -135,19 +136,23 @@ OPERATIONS: dict[str, Operation] = {
 """For ``worker.main``."""
 
 
-def _named(lower: bytes, upper: bytes) -> list[tuple[bytes, bytes]]:
-    """Kinds and paths in order; a directory in which something changed counts as changed, as Docker has it."""
+def _named(lower: bytes, upper: bytes, hidden: set[bytes]) -> list[tuple[bytes, bytes]]:
+    """Kinds and paths in order; a directory in which something changed counts as changed, as Docker has it. A hidden
+    directory counts when something else is in it."""
     result: dict[bytes, bytes] = {}
     for change in changes(lower, upper):
         if change.state == DELETED:
             result[change.path] = b"D"
         elif change.state == ADDED:
-            result[change.path] = b"C" if os.path.lexists(lower + b"/" + change.path) else b"A"
+            kind = b"C" if os.path.lexists(lower + b"/" + change.path) else b"A"
+            if kind == b"A" and change.path in hidden:
+                continue
+            result[change.path] = kind
         else:
             continue
         above = change.path.rpartition(b"/")[0]
         while above and above not in result:
-            result[above] = b"C"
+            result[above] = b"A" if above in hidden and not os.path.lexists(lower + b"/" + above) else b"C"
             above = above.rpartition(b"/")[0]
     return [(kind, path) for path, kind in sorted(result.items())]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.empty_pb2 import Empty
 
 from pycontainerd.api.archive.v1 import archive_pb2 as pb
-from pycontainerd.core.archive import View, binds_of
+from pycontainerd.core.archive import ChangeKind, View, binds_of, mount_points
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from pycontainerd.core.tasks import Status
 from pycontainerd.rpc.offload import offload, offload_long
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from pycontainerd.rpc.call import Call
 
 _BATCH = 1000
+_KINDS = {
+    ChangeKind.MODIFIED: pb.Change.MODIFIED,
+    ChangeKind.ADDED: pb.Change.ADDED,
+    ChangeKind.DELETED: pb.Change.DELETED,
+}
 _LIVE = {Status.RUNNING, Status.PAUSED, Status.PAUSING}
 
 
@@ -104,7 +109,7 @@ class ArchiveService(Service):
         found = await offload_long(self._changes, call.namespace, request.container)
         for start in range(0, len(found), _BATCH):
             batch = found[start : start + _BATCH]
-            yield pb.ChangesResponse(changes=[pb.Change(path=path, kind=pb.Change.Kind(kind)) for path, kind in batch])
+            yield pb.ChangesResponse(changes=[pb.Change(path=path, kind=kind) for path, kind in batch])
 
     # -- where files are --
 
@@ -135,14 +140,15 @@ class ArchiveService(Service):
             raise FailedPrecondition("container", id, "it has no snapshot of ours, so its files cannot be reached")
         return container, tuple(snapshotter.mounts(namespace, container.snapshot_key))
 
-    def _changes(self, namespace: str, id: str) -> list[tuple[bytes, int]]:
+    def _changes(self, namespace: str, id: str) -> list[tuple[bytes, pb.Change.Kind]]:
         container, upper = self._mounts(namespace, id)
         snapshotter = self._snapshotters[container.snapshotter]
         parent = snapshotter.stat(namespace, container.snapshot_key).parent
         key = f"changes-{os.urandom(8).hex()}"
         lower = snapshotter.view(namespace, key, parent)
         try:
-            return [(path, int(kind)) for path, kind in self._files.changes(lower, upper)]
+            hidden = mount_points(_spec(container))
+            return [(path, _KINDS[kind]) for path, kind in self._files.changes(lower, upper, hidden)]
         finally:
             snapshotter.remove(namespace, key)
 
