@@ -297,6 +297,10 @@ class SandboxWatcher(Protocol):
         """It is about to go; its namespace still exists."""
         ...
 
+    def recovered(self, sandboxes: Sequence[Sandbox]) -> None:
+        """After a start of the daemon: these are all that are active, each has been told of."""
+        ...
+
 
 class NetworkDriver(Protocol):
     """How one kind of network is built: steps for the agent (``pycontainerd.network.agent`` lists them)."""

@@ -7,6 +7,7 @@ import re
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from pycontainerd.core.dnsrequest import check_dns, parse_extra_host
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.identifiers import stored_labels
 from pycontainerd.core.ipam import check_subnet, parse_address, parse_mac
@@ -171,6 +172,9 @@ def _consistent(request: SandboxRequest) -> SandboxRequest:
             raise InvalidArgument("network", request.endpoints[0].network, hint)
         if request.ports and request.mode == "container":
             raise InvalidArgument("published ports", hint="publish them on the container whose network is joined")
+    check_dns(request.dns, request.dns_search, request.dns_options)
+    for host in request.extra_hosts:
+        parse_extra_host(host)
     names = [item.network for item in request.endpoints]
     for name in names:
         if names.count(name) > 1:

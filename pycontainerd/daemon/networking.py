@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from pycontainerd.core.network_plan import Marks
 from pycontainerd.network.blockers import Neighbours
 from pycontainerd.network.client import AgentClient
+from pycontainerd.network.dns.keeping import DnsKeeper
 from pycontainerd.network.engine import Networks
 from pycontainerd.network.firewall import Firewall
 from pycontainerd.network.ground import Ground, netns_directory, netns_path, pools_of, table_of, tag_of
 from pycontainerd.network.holding import PortHolder
+from pycontainerd.network.hostfiles import HostFiles
 from pycontainerd.network.records import NetworkedContainers
 from pycontainerd.network.sandboxes import Sandboxes
 from pycontainerd.stores.networks import NetworkRows
@@ -51,6 +53,10 @@ def build_network(config: Config, stack: AsyncExitStack, database: Database, con
         neighbours=Neighbours(agent, table),
         netns_directory=netns_directory(state),
     )
+    dns = DnsKeeper(agent, f"{state}/network/dns.sock", ground.networks_of)
+    stack.callback(dns.close)
+    ground.watch(HostFiles(f"{root}/containers", ground.networks_of))
+    ground.watch(dns)
     networks = Networks(ground, containers, pools_of(config.network, root), config.network.subnet)
     sandboxes = Sandboxes(ground, networks, containers)
     holder.on_lost = sandboxes.hold_again

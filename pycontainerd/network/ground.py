@@ -114,6 +114,11 @@ class Ground:
         for watcher in self._watchers:
             watcher.sandbox_down(sandbox)
 
+    def tell_recovered(self, sandboxes: Sequence[Sandbox]) -> None:
+        """Tell the watchers that they know all there is."""
+        for watcher in self._watchers:
+            watcher.recovered(sandboxes)
+
     # Networks
 
     def driver(self, network: Network) -> NetworkDriver:

@@ -218,6 +218,7 @@ class Sandboxes:
         for sandbox in active:
             with quietly("network of a container is not recovered", container=sandbox.container):
                 self._repair(sandbox, present, paths)
+        ground.tell_recovered(active)
         self.hold_again(active)
 
     def _finish_removals(self, networks: Iterable[Network]) -> None:

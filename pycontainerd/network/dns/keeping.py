@@ -27,7 +27,7 @@ from pycontainerd.network.wire import memory_file, read_all
 from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pycontainerd.core.network import Network, Sandbox
     from pycontainerd.network.client import AgentClient
@@ -80,7 +80,7 @@ class DnsKeeper:
             if self._connect(start=False) and self._held.pop(key, None) is not None:
                 self._ask({"drop": key})
 
-    def recovered(self, sandboxes: Iterable[Sandbox]) -> None:
+    def recovered(self, sandboxes: Sequence[Sandbox]) -> None:
         """These are all that are active after a start of the daemon: what a responder has beyond them goes."""
         keep = [f"{sandbox.namespace}/{sandbox.container}" for sandbox in sandboxes]
         with self._guard("names of gone containers are not removed", ""), self._lock:
