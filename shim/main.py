@@ -14,11 +14,13 @@ from shim.log import Log
 from shim.loop import Loop
 from shim.server import Server
 from shim.service import Service
+from shim.states import STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from shim.container import Container
     from shim.template import ShimRequest
 
 FLUSH = 5.0
@@ -85,10 +87,14 @@ class Life:
             self.shutdown()
 
     def check(self) -> None:
-        """A shim that nobody talks to and that holds nothing was forgotten: a daemon died between fork and create."""
+        """End a shim that was forgotten: nobody talks to it, and it holds nothing that lives or could be asked for.
+
+        That is so when a daemon dies between fork and create, or cleans up a container without the shim.
+        """
         shim = self._shim
-        if not shim.containers and not shim.creating and not self._server.connections:
-            shim.journal.info("no container and no peer: ending")
+        if not shim.creating and not self._server.connections and all(map(_is_over, shim.containers.values())):
+            shim.journal.info("no living container and no peer: ending")
+            shim.containers.clear()
             self.shutdown()
             return
         shim.loop.later(LONELY, self.check)
@@ -109,6 +115,11 @@ class Life:
                 os.unlink(self._socket)
             except OSError:
                 pass
+
+
+def _is_over(container: Container) -> bool:
+    """Whether a container has ended and its bundle is gone, so that nobody can ask how."""
+    return container.init.state == STOPPED and not os.path.isdir(container.bundle)
 
 
 def _inode(path: str) -> int:
