@@ -6,7 +6,7 @@ import sys
 
 from ctr.errors import describe
 from ctr.flags import BOOL, STRING, Command, flag
-from pycontainerd.client import containers, images, inspect, tasks, volumes
+from pycontainerd.client import containers, images, inspect, state, supervisor, volumes
 from pycontainerd.core.errors import NotFound, PycontainerdError, Unavailable
 
 TYPE_CHECKING = False
@@ -57,7 +57,10 @@ def _look_up(context: Context, name: str, kind: str) -> Json:
         try:
             container = containers.find(context.daemon, name)
             mounts = volumes.shown(context.daemon, container)
-            return inspect.container(container, tasks.get(context.daemon, container.id), mounts)
+            now = state.of(context.daemon, container)
+            if now.health is not None:
+                now.health = supervisor.health(context.daemon, container.id)
+            return inspect.container(container, now, mounts)
         except NotFound:
             if kind:
                 raise

@@ -7,9 +7,10 @@ import time
 from ctr.errors import UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, Command, flag
 from ctr.output import Table, ellipsis, short
-from pycontainerd.client import containers, tasks, volumes
+from pycontainerd.client import containers, volumes
+from pycontainerd.client import state as states
 from pycontainerd.client.images import familiar
-from pycontainerd.client.state import STATUSES, State
+from pycontainerd.client.state import STATUSES
 from pycontainerd.core.settings import NAME_LABEL
 from pycontainerd.core.units import human_duration, human_size
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ctr.context import Context
     from ctr.flags import Values
     from pycontainerd.client.containers import Container
+    from pycontainerd.client.state import State
 
     Row = dict[str, Any]
 
@@ -78,15 +80,17 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 def _chosen(context: Context, values: Values) -> list[tuple[Container, State]]:
     """The containers to show, the newest first."""
     wanted = _filters(values.items("filter"))
-    processes = tasks.list_all(context.daemon)
     everything = sorted(containers.list_all(context.daemon), key=lambda item: -item.created)
+    found = states.of_all(context.daemon, everything)
     last = 1 if values.on("latest") else values.number("last")
     show_all = values.on("all") or last > 0 or "status" in wanted or "exited" in wanted
     tests = _tests(wanted, everything)
     result: list[tuple[Container, State]] = []
     for container in everything:
-        state = State(container, processes.get(container.id))
-        if (show_all or state.running) and all(test(container, state) for test in tests):
+        state = found[container.id]
+        if (show_all or state.running or state.status == "restarting") and all(
+            test(container, state) for test in tests
+        ):
             result.append((container, state))
         if 0 < last <= len(result):
             break
@@ -165,7 +169,8 @@ def _moment_of(text: str, everything: list[Container]) -> int:
 
 def _row(context: Context, values: Values, container: Container, state: State, now: int) -> Row:
     whole = values.on("no-trunc")
-    command = " ".join([*(container.config.get("Entrypoint") or ()), *(container.config.get("Cmd") or ())])
+    words = [*(container.config.get("Entrypoint") or ()), *(container.config.get("Cmd") or ())]
+    command = " ".join(f"'{word}'" if " " in word else word for word in words)
     created = time.localtime(container.created // 10**9)
     image = container.config.get("Image") or familiar(container.record.image)
     labels = container.config.get("Labels") or {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ctr.flags import Command
-from pycontainerd.client import containers, lifecycle
+from pycontainerd.client import containers, names
+from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.core.settings import check_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,5 +24,9 @@ COMMAND = Command(
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0."""
-    lifecycle.rename(context.daemon, containers.find(context.daemon, arguments[0]), arguments[1])
+    container = containers.find(context.daemon, arguments[0])
+    name = check_name(arguments[1])
+    if name == container.name:
+        raise InvalidArgument("Renaming a container with the same name as its current name")
+    names.rename(context.daemon, container.id, name)
     return 0

@@ -28,7 +28,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 
     def again(name: str) -> None:
         container = containers.find(context.daemon, name)
-        stop(context, values, container, discard=False)
+        stop(context, values, container)
         start.begin(context, container.id)
 
     return each(arguments, again)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctr.each import each
 from ctr.flags import BOOL, Command, flag
-from pycontainerd.client import containers, lifecycle
+from pycontainerd.client import containers, supervisor
 from pycontainerd.core.errors import NotFound
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             if not force:
                 raise
             return ""
-        lifecycle.remove(context.daemon, container, force=force, with_volumes=values.on("volumes"))
+        supervisor.remove(context.daemon, container.id, force=force, volumes=values.on("volumes"))
         return None
 
     return each(arguments, remove)

@@ -8,9 +8,8 @@ from ctr.errors import UsageError
 from ctr.flags import BOOL, Command, flag
 from ctr.streams import Session
 from ctr.terminal import is_terminal
-from pycontainerd.client import containers, lifecycle, tasks
+from pycontainerd.client import containers, lifecycle, supervisor, tasks
 from pycontainerd.client.attach import Fifos
-from pycontainerd.client.times import ns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     container = created.container
     try:
         if values.on("detach"):
-            lifecycle.create_task(context.daemon, container, created.mounts)
-            tasks.start(context.daemon, container.id)
+            supervisor.start(context.daemon, container.id)
             print(container.id)
             return 0
         return _foreground(context, values, created)
@@ -62,13 +60,11 @@ def _check(values: Values) -> None:
 
 def _give_up(context: Context, container: containers.Container) -> None:
     """What could not be started stays for a look at it, as Docker has it; what is to be removed anyway goes."""
-    process = tasks.get(context.daemon, container.id)
-    if process is not None and process.status in lifecycle.LIVE:
+    if lifecycle.alive(context.daemon, container):
         return  # it runs: something went wrong with us, not with it
+    tasks.delete(context.daemon, container.id)
     if container.host_config.get("AutoRemove"):
-        lifecycle.remove(context.daemon, container, force=True)
-    elif process is not None:
-        lifecycle.settle(context.daemon, container, process)
+        supervisor.remove(context.daemon, container.id, force=True, volumes=True)
 
 
 def _foreground(context: Context, values: Values, created: Created) -> int:
@@ -80,12 +76,11 @@ def _foreground(context: Context, values: Values, created: Created) -> int:
         session = Session(daemon, fifos, container.id, terminal=tty)
         try:
             session.prepare(detach_keys=parse_keys(values.text("detach-keys")), proxy=values.on("sig-proxy"))
-            lifecycle.started(container)
             tasks.start(daemon, container.id)
             code = session.run()
         finally:
             session.close()
-    after_exit(context, container, code)
+    lifecycle.ended(daemon, container)
     return code
 
 
@@ -98,15 +93,3 @@ def wanted(values: Values, container: containers.Container) -> dict[str, bool]:
         "stdout": not named or "stdout" in named or (tty and "stderr" in named),
         "stderr": not tty and (not named or "stderr" in named),
     }
-
-
-def after_exit(context: Context, container: containers.Container, code: int) -> None:
-    """Clean up the task; remove the container with ``--rm``, else note how it ended."""
-    daemon = context.daemon
-    ended = tasks.delete(daemon, container.id)
-    if container.host_config.get("AutoRemove"):
-        lifecycle.discard(daemon, container)
-        return
-    at = ns(ended.exited_at) if ended is not None else 0
-    lifecycle.note_exit(container, code, at)
-    containers.save(daemon, container)

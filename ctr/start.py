@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ctr import run as run_verb
 from ctr.detach import parse_keys
 from ctr.each import each
 from ctr.errors import UsageError
 from ctr.flags import BOOL, STRING, Command, flag
 from ctr.streams import Session
-from pycontainerd.client import containers, lifecycle, tasks
+from pycontainerd.client import containers, lifecycle, supervisor, tasks
 from pycontainerd.client.attach import Fifos
 
 TYPE_CHECKING = False
@@ -44,25 +43,16 @@ def begin(context: Context, name: str) -> None:
     """Start one; running already is fine."""
     daemon = context.daemon
     container = containers.find(daemon, name)
-    if lifecycle.settle(daemon, container) is not None:
-        return
-    lifecycle.refresh(daemon, container)
-    lifecycle.create_task(daemon, container)
-    lifecycle.started(container)
-    if container.ours:
-        containers.save(daemon, container)
-    try:
-        tasks.start(daemon, container.id)
-    except BaseException:
-        lifecycle.settle(daemon, container)
-        raise
+    if not lifecycle.alive(daemon, container):
+        lifecycle.refresh(daemon, container)
+    supervisor.start(daemon, container.id)
 
 
 def _attached(context: Context, values: Values, name: str) -> int:
     daemon = context.daemon
     container = containers.find(daemon, name)
-    alive = lifecycle.settle(daemon, container)
-    if alive is None:
+    alive = lifecycle.alive(daemon, container)
+    if not alive:
         lifecycle.refresh(daemon, container)
         lifecycle.create_task(daemon, container)
     tty = bool(container.config.get("Tty"))
@@ -73,11 +63,10 @@ def _attached(context: Context, values: Values, name: str) -> int:
         session = Session(daemon, fifos, container.id, terminal=tty)
         try:
             session.prepare(detach_keys=keys, proxy=values.on("sig-proxy"))
-            if alive is None:
-                lifecycle.started(container)
+            if not alive:
                 tasks.start(daemon, container.id)
             code = session.run()
         finally:
             session.close()
-    run_verb.after_exit(context, container, code)
+    lifecycle.ended(daemon, container)
     return code

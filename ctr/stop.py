@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctr.each import each
 from ctr.flags import INT, STRING, Command, flag
 from ctr.signals import parse_signal
-from pycontainerd.client import containers, lifecycle
+from pycontainerd.client import containers, lifecycle, supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FLAGS = (
     flag("signal", "s", STRING, "Signal to send (default: the container's, or SIGTERM)"),
-    flag("time", "t", INT, "Seconds to wait before killing it (-1: for ever)", default="10"),
+    flag("time", "t", INT, "Seconds to wait before killing it (default: its own, or 10; -1: for ever)"),
     flag("timeout", "", INT, "The same as --time"),
 )
 COMMAND = Command(
@@ -33,14 +33,15 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     return each(arguments, lambda name: stop(context, values, containers.find(context.daemon, name)))
 
 
-def stop(context: Context, values: Values, container: Container, *, discard: bool = True) -> None:
-    """Stop one with the signal and the patience asked for, or its own; with ``discard``, ``--rm`` is minded."""
-    text = values.text("signal") or container.config.get("StopSignal") or "SIGTERM"
-    patience = container.config.get("StopTimeout", lifecycle.PATIENCE)
+def stop(context: Context, values: Values, container: Container) -> None:
+    """Stop one with the signal and the patience asked for, or its own."""
+    text = values.text("signal")
+    patience = None
     for name in ("time", "timeout"):
         if values.given(name):
-            patience = values.number(name)
-    lifecycle.stop(context.daemon, container, signal=parse_signal(text), patience=patience)
-    gone = lifecycle.settle(context.daemon, container) is None
-    if gone and discard and container.host_config.get("AutoRemove"):
-        lifecycle.discard(context.daemon, container)
+            patience = float(values.number(name))
+    number = parse_signal(text) if text else 0
+    with context.daemon.another() as waiting:
+        supervisor.stop(waiting, container.id, signal=number, timeout=patience)
+    if container.host_config.get("AutoRemove"):
+        lifecycle.ended(context.daemon, container)

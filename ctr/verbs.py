@@ -16,23 +16,38 @@ version   Show the version of client and server                          version
 info      Display system-wide information                                info, system info
 
 attach    Attach local standard streams to a running container           attach, container attach
+commit    Create a new image from a container's changes                  commit, container commit
+completion  Print the completion script of a shell                       completion
+container_prune  Remove all stopped containers                           container prune
+cp        Copy files between a container and the host                    cp, container cp
 create    Create a new container                                         create, container create
+diff      Inspect changes to a container's filesystem                    diff, container diff
+events    Get real time events, and those of the last day                events, system events
+export    Export a container's filesystem as a tar archive               export, container export
+history   Show the history of an image                                   history, image history
+image_prune  Remove unused images                                        image prune
+import_   Import the contents from a tarball to make an image            import, image import
 inspect   Show everything about containers, images or volumes            inspect, container inspect, image inspect
 kill      Kill one or more running containers                            kill, container kill
 load      Load images from a tar archive or standard input               load, image load
 logs      Fetch the logs of a container                                  logs, container logs
 pause     Pause all processes of containers                              pause, container pause
+port      List port mappings of a container                              port, container port
 rename    Rename a container                                             rename, container rename
 restart   Restart one or more containers                                 restart, container restart
 rm        Remove one or more containers                                  rm, container rm, container remove
 rmi       Remove one or more images                                      rmi, image rm, image remove
 save      Save images to a tar archive or standard output                save, image save
+search    Search a registry for images                                   search
 start     Start one or more stopped containers                           start, container start
 stats     Show a live stream of the resources containers use             stats, container stats
 stop      Stop one or more running containers                            stop, container stop
+system_df  Show disk usage                                               system df
+system_prune  Remove unused data                                         system prune
 tag       Give an image another name                                     tag, image tag
 top       Show the processes of a container                              top, container top
 unpause   Let paused containers run on                                   unpause, container unpause
+update    Update the limits and the restart policy of containers         update, container update
 wait      Wait until containers stop, then print their exit codes        wait, container wait
 volume_clone    Make a volume with the content of another                volume clone
 volume_create   Create a volume                                          volume create

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctr.each import each
 from ctr.flags import Command
-from pycontainerd.client import containers, lifecycle, tasks
+from pycontainerd.client import containers, supervisor
 from pycontainerd.core.errors import NotFound
 
 TYPE_CHECKING = False
@@ -26,13 +26,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 
     def wait(name: str) -> str:
         container = containers.find(context.daemon, name)
-        process = tasks.get(context.daemon, container.id)
-        if process is None or process.status not in (*lifecycle.LIVE, tasks.CREATED, tasks.STOPPED):
-            return str(container.state.get("ExitCode", 0))
         with context.daemon.another() as waiting:
             try:
-                return str(tasks.wait(waiting, container.id).exit_status)
-            except NotFound:  # whoever started it has cleaned up already
-                return str(containers.find(context.daemon, container.id).state.get("ExitCode", 0))
+                return str(supervisor.wait(waiting, container.id).exit_code)
+            except NotFound as error:  # it was removed meanwhile
+                raise NotFound(f"No such container: {name}") from error
 
     return each(arguments, wait)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pycontainerd.client import jsontext
-from pycontainerd.client.times import ns, parse_rfc3339
-from pycontainerd.core.errors import InvalidArgument, NotFound
+from pycontainerd.client.times import ns
+from pycontainerd.core.errors import NotFound
 from pycontainerd.core.settings import EXTENSION, NAME_LABEL, TYPE_URL, labels_for_record
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 SERVICE = "containerd.services.containers.v1.Containers"
-_HEX = "0123456789abcdef"
 
 
 class Container:
@@ -85,19 +84,9 @@ class Container:
         return self.settings["HostConfig"]  # type: ignore[no-any-return]
 
     @property
-    def state(self) -> Json:
-        """The last known end, and what else must outlive a task; see ``core.settings``."""
-        return self.settings.setdefault("State", {})  # type: ignore[no-any-return]
-
-    @property
     def created(self) -> int:
         """When, in nanoseconds since 1970."""
         return ns(self.record.created_at)
-
-    def moment(self, key: str) -> int:
-        """A time of ``state`` in nanoseconds since 1970, 0 when it has not come."""
-        text = self.state.get(key)
-        return parse_rfc3339(text) if text else 0
 
 
 def extension(settings: Json) -> AnyMessage:
@@ -125,22 +114,12 @@ def find(daemon: Daemon, text: str) -> Container:
 
     Raises NotFound; InvalidArgument when several ids begin so, naming them.
     """
-    name = text.removeprefix("/")
-    if not name or '"' in name or "\\" in name or not name.isprintable():
+    from pycontainerd.client import names
+
+    found = names.resolve(daemon, text).container
+    if found is None:
         raise NotFound(f"No such container: {text}")
-    filters = [f'id=="{name}"', f'labels."{NAME_LABEL}"=="{name}"']
-    if not name.strip(_HEX):
-        filters.append(f'id~="^{name}"')
-    found = list_all(daemon, filters)
-    exact = [item for item in found if item.id == name] or [item for item in found if item.name == name]
-    if exact:
-        return exact[0]
-    if len(found) > 1:
-        candidates = ", ".join(f"{item.id[:12]} ({item.name})" for item in found[:5])
-        raise InvalidArgument(f"{text} is the beginning of several ids: {candidates}", hint="give more digits")
-    if not found:
-        raise NotFound(f"No such container: {text}")
-    return found[0]
+    return Container(found)
 
 
 def create(daemon: Daemon, record: messages.Container, *, lease: str = "") -> messages.Container:
@@ -165,13 +144,6 @@ def save(daemon: Daemon, container: Container, *paths: str) -> None:
         paths = (*paths, "extensions")
     request = messages.UpdateContainerRequest(container=record, update_mask=FieldMask(paths=list(paths)))
     daemon.call(SERVICE, "Update", request, messages.UpdateContainerResponse)
-
-
-def rename(daemon: Daemon, container: Container, name: str) -> None:
-    """Write the new name into settings and label; reserving it is the caller's business."""
-    container.settings["Name"] = name
-    container.record.labels = {**container.record.labels, NAME_LABEL: name}
-    save(daemon, container, "labels")
 
 
 def labels(name: str, config: Json) -> dict[str, str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 
-from pycontainerd.client import containers, files, host, leases, snapshots, volumes
+from pycontainerd.client import containers, files, host, leases, names, snapshots, volumes
 from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
-from pycontainerd.client.names import random_name
 from pycontainerd.client.times import rfc3339
 from pycontainerd.core import mountentries, settings, spec
-from pycontainerd.core.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
+from pycontainerd.core.errors import InvalidArgument, NotFound
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
 
@@ -30,8 +29,6 @@ MAX_SIZE = "containerd.io/snapshot/max-size"
 """Label of a snapshot: how much it may hold."""
 GC_REF = "containerd.io/gc.ref.snapshot."
 """Beginning of a label by which a record keeps a snapshot."""
-STALE = 60.0
-"""Seconds after which a name without a container counts as left behind by a client that was killed in between."""
 
 
 class Created:
@@ -54,21 +51,43 @@ def create(daemon: Daemon, image: image_nouns.Contents, name: str, config: Json,
     try:
         entries = volumes.wanted(daemon, draft.config, host_config)
         document = build_spec(daemon, draft.id, draft.config, host_config, draft.path)
-        draft.name = reserve(daemon, name, draft.id)
-        undo.append(lambda: leases.release(daemon, draft.name))
+        draft.name = names.reserve(daemon, draft.id, settings.check_name(name) if name else "")
+        undo.append(lambda: names.release(daemon, draft.id, draft.name))
         snapshotter = os.environ.get("PYCTR_SNAPSHOTTER") or image_nouns.SNAPSHOTTER
-        lease = settings.lease_of(draft.name)
+        lease = _Lease(daemon)
         mounts = _snapshot(daemon, snapshotter, draft.id, image, lease=lease, labels=_bound(host_config))
-        undo.append(lambda: snapshots.remove(daemon, snapshotter, draft.id))
+        undo += [lambda: snapshots.remove(daemon, snapshotter, draft.id), lease.drop]
         record = draft.record(document, snapshotter)
         if entries:
             _add_entries(daemon, record, entries, lease, undo)
         record = containers.create(daemon, record)
+        lease.drop()
     except BaseException:
         for step in reversed(undo):
             step()
         raise
     return Created(containers.Container(record), mounts)
+
+
+class _Lease:
+    """Holds what the reservation of the name does not (that is the container's snapshot): made when first needed."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon, self._id = daemon, ""
+
+    @property
+    def id(self) -> str:
+        """Of the lease."""
+        if not self._id:
+            self._id = f"create-{os.urandom(8).hex()}"
+            leases.create(self._daemon, self._id, {})
+        return self._id
+
+    def drop(self) -> None:
+        """Let go."""
+        if self._id:
+            leases.delete(self._daemon, self._id)
+            self._id = ""
 
 
 class _Draft:
@@ -112,21 +131,21 @@ def _snapshot(
     id: str,
     image: image_nouns.Contents,
     *,
-    lease: str,
+    lease: _Lease,
     labels: Mapping[str, str],
 ) -> Sequence[Mount]:
     chain = image.chain
     parent = chain[-1] if chain else ""
     try:
-        return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease, labels=labels)
+        return snapshots.prepare(daemon, snapshotter, id, parent, labels=labels)
     except NotFound:
         if not parent:
             raise
     # The image came without being unpacked: by another client, or for another snapshotter.
     from pycontainerd.client import unpack
 
-    unpack.unpack(daemon, snapshotter, image, lease=lease)
-    return snapshots.prepare(daemon, snapshotter, id, parent, lease=lease, labels=labels)
+    unpack.unpack(daemon, snapshotter, image, lease=lease.id)
+    return snapshots.prepare(daemon, snapshotter, id, parent, labels=labels)
 
 
 def _bound(host_config: Json) -> dict[str, str]:
@@ -136,7 +155,7 @@ def _bound(host_config: Json) -> dict[str, str]:
 
 
 def _add_entries(
-    daemon: Daemon, record: messages.Container, entries: list[Json], lease: str, undo: list[Callable[[], None]]
+    daemon: Daemon, record: messages.Container, entries: list[Json], lease: _Lease, undo: list[Callable[[], None]]
 ) -> None:
     """Write the mount entries into the record. An image among them is viewed, and kept, by a snapshot of its own."""
     labels = dict(record.labels)
@@ -151,7 +170,7 @@ def _add_entries(
     record.extensions = {**record.extensions, mountentries.EXTENSION: volumes.extension(entries)}
 
 
-def _view(daemon: Daemon, snapshotter: str, key: str, name: str, *, lease: str) -> None:
+def _view(daemon: Daemon, snapshotter: str, key: str, name: str, *, lease: _Lease) -> None:
     """A view of an image, unpacked first if it is not. Raises NotFound."""
     found = image_nouns.find(daemon, name)
     if found is None:
@@ -159,12 +178,12 @@ def _view(daemon: Daemon, snapshotter: str, key: str, name: str, *, lease: str) 
     contents = image_nouns.contents(daemon, found)
     parent = contents.chain[-1] if contents.chain else ""
     try:
-        snapshots.view(daemon, snapshotter, key, parent, lease=lease)
+        snapshots.view(daemon, snapshotter, key, parent, lease=lease.id)
     except NotFound:
         from pycontainerd.client import unpack
 
-        unpack.unpack(daemon, snapshotter, contents, lease=lease)
-        snapshots.view(daemon, snapshotter, key, parent, lease=lease)
+        unpack.unpack(daemon, snapshotter, contents, lease=lease.id)
+        snapshots.view(daemon, snapshotter, key, parent, lease=lease.id)
 
 
 def packed_spec(document: Json) -> AnyMessage:
@@ -182,44 +201,6 @@ def _runtime(text: str) -> messages.Container.Runtime:
 
     options = Options(binary_name=text)
     return messages.Container.Runtime(name=RUNTIME, options=AnyMessage(type_url=Options.TYPE, value=options.encode()))
-
-
-def reserve(daemon: Daemon, name: str, id: str) -> str:
-    """Take ``name``, or a free one when it is empty; return it. Raises Conflict, naming who has it."""
-    attempt = 0
-    while not name:
-        candidate = random_name(attempt)
-        try:
-            leases.reserve(daemon, candidate, id)
-        except AlreadyExists:
-            attempt += 1
-            continue
-        return candidate
-    name = settings.check_name(name)
-    try:
-        leases.reserve(daemon, name, id)
-    except AlreadyExists:
-        owner = _owner(daemon, name)
-        if owner:
-            raise Conflict(
-                f'The container name "/{name}" is already in use by container "{owner}"',
-                hint="remove or rename that container, or choose another name",
-            ) from None
-        leases.release(daemon, name)
-        leases.reserve(daemon, name, id)
-    return name
-
-
-def _owner(daemon: Daemon, name: str) -> str:
-    """The id of the container that holds a name; empty when the reservation was left behind."""
-    try:
-        return containers.find(daemon, name).id
-    except NotFound:
-        pass
-    lease = leases.find(daemon, settings.lease_of(name))
-    if lease is None or lease.created_at is None or time.time() - lease.created_at.seconds > STALE:
-        return ""
-    return lease.labels.get(leases.OWNER) or "another"
 
 
 # -- the spec --

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from pycontainerd.client import images
-from pycontainerd.client.state import State
-from pycontainerd.client.times import NEVER, rfc3339
+from pycontainerd.client.times import NEVER, ns, rfc3339
 from pycontainerd.core import spec_mounts
 from pycontainerd.core.errors import PycontainerdError
 
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
 
     from pycontainerd.client.containers import Container
     from pycontainerd.client.daemon import Daemon
+    from pycontainerd.client.state import State
     from pycontainerd.wire.messages.images import Image
-    from pycontainerd.wire.messages.types_task import Process
+    from pycontainerd.wire.messages.supervisor import HealthState
 
     Json = dict[str, Any]
 
@@ -92,7 +92,7 @@ _CONFIG_DEFAULTS: Json = {
 }
 
 
-def container(found: Container, process: Process | None, mounts: Iterable[Json] = ()) -> Json:
+def container(found: Container, now: State, mounts: Iterable[Json] = ()) -> Json:
     """Docker's document of a container; ``mounts`` come from ``volumes.shown``."""
     config = {**_CONFIG_DEFAULTS, **{key: value for key, value in found.config.items() if value is not None}}
     document = found.spec
@@ -104,14 +104,14 @@ def container(found: Container, process: Process | None, mounts: Iterable[Json] 
         "Created": found.settings.get("Created") or rfc3339(found.created),
         "Path": arguments[0],
         "Args": arguments[1:],
-        "State": state(found, process),
+        "State": state(now),
         "Image": found.settings.get("Image") or "",
         "ResolvConfPath": f"{directory}/resolv.conf" if directory else "",
         "HostnamePath": f"{directory}/hostname" if directory else "",
         "HostsPath": f"{directory}/hosts" if directory else "",
         "LogPath": path,
         "Name": "/" + found.name,
-        "RestartCount": found.state.get("RestartCount", 0),
+        "RestartCount": now.restarts,
         "Driver": found.record.snapshotter,
         "Platform": "linux",
         "MountLabel": "",
@@ -131,21 +131,39 @@ def _memory_swap(host_config: Json) -> Json:
     return {"MemorySwap": 2 * host_config["Memory"]} if host_config.get("Memory") else {}
 
 
-def state(found: Container, process: Process | None) -> Json:
+def state(now: State) -> Json:
     """Docker's ``State``."""
-    now = State(found, process)
-    return {
+    document: Json = {
         "Status": now.status,
-        "Running": now.running,
+        "Running": now.running or now.status == "restarting",
         "Paused": now.status == "paused",
-        "Restarting": False,
+        "Restarting": now.status == "restarting",
         "OOMKilled": now.oom_killed,
         "Dead": False,
         "Pid": now.pid,
         "ExitCode": now.exit_code,
-        "Error": found.state.get("Error", ""),
+        "Error": now.error,
         "StartedAt": rfc3339(now.started),
         "FinishedAt": rfc3339(now.finished),
+    }
+    if now.health is not None:
+        document["Health"] = _health(now.health)
+    return document
+
+
+def _health(health: HealthState) -> Json:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": rfc3339(ns(result.start)),
+                "End": rfc3339(ns(result.end)),
+                "ExitCode": result.exit_code,
+                "Output": result.output,
+            }
+            for result in health.results
+        ],
     }
 
 

@@ -2,12 +2,8 @@
 
 containerd's record has room for a spec and labels; restart policy, log options, the name and the rest of what a Docker
 user says live in the extension ``EXTENSION`` as JSON: ``Name``, ``Created``, ``Image`` (digest), ``Config``,
-``HostConfig``, ``LogPath`` and ``State`` (the last known end: ``ExitCode``, ``StartedAt``, ``FinishedAt``, ``Error``,
-``Stopped`` when someone asked for it). ``Config`` and ``HostConfig`` have the fields of Docker's API.
-
-Names: a label for filtering, and as the reservation a lease whose id is ``lease_of(name)``; creating it is atomic, so
-whoever gets AlreadyExists lost. The same lease holds the container's snapshot until the record exists. (The seam: a
-row of its own in the daemon can take the lease's place without anybody noticing.)
+``HostConfig`` and ``LogPath``. ``Config`` and ``HostConfig`` have the fields of Docker's API. How the container is, or
+ended, is the supervisor's to know; whose name it is, the Names service's. The label is for filtering.
 """
 
 from __future__ import annotations
@@ -27,11 +23,6 @@ NAME_LABEL = "io.pycontainerd/name"
 MAX_LABEL = 4096
 
 RESTART_POLICIES = ("no", "always", "unless-stopped", "on-failure")
-
-
-def lease_of(name: str) -> str:
-    """The id of the lease that reserves a container's name."""
-    return "name-" + name
 
 
 _FIRST = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
