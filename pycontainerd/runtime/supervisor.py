@@ -18,7 +18,7 @@ import structlog
 
 from pycontainerd.core import restart
 from pycontainerd.core.errors import AlreadyExists, NotFound, PycontainerdError
-from pycontainerd.core.health import UNHEALTHY, Health, judged, pause
+from pycontainerd.core.health import UNHEALTHY
 from pycontainerd.core.restart import Attempts, End, decide
 from pycontainerd.core.supervision import (
     CREATED,
@@ -32,10 +32,11 @@ from pycontainerd.core.supervision import (
 from pycontainerd.core.tasks import Exit, Process, Status
 from pycontainerd.runtime.convert import now, stamp_of, time_of
 from pycontainerd.runtime.supervisor_book import NEXT_EXIT, NOT_RUNNING, REMOVED, Book, Watched
+from pycontainerd.runtime.supervisor_health import Monitor, begun
 from pycontainerd.wire import failpoint
 from pycontainerd.wire.codec import DecodeError
 from pycontainerd.wire.messages.events_task import TaskExit, TaskOOM, TaskPaused, TaskResumed
-from pycontainerd.wire.messages.supervisor import HealthChanged, RestartScheduled
+from pycontainerd.wire.messages.supervisor import RestartScheduled
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from pycontainerd.core.containers import Container
     from pycontainerd.core.events import Envelope, Publish
-    from pycontainerd.core.health import HealthCheck
     from pycontainerd.core.tasks import TaskManager
     from pycontainerd.runtime.supervisor_health import Prober
     from pycontainerd.runtime.supervisor_start import Starter
@@ -56,8 +56,6 @@ LABEL_DELAY = 10.0
 """Seconds after which a changed ``restart.status`` label is enforced: its client usually does so itself at once."""
 REMOVE_PAUSES = (0.5, 2.0, 10.0, 60.0)
 """Seconds before further attempts to remove a container that could not be removed."""
-HEALTH_DELAY = 1.0
-"""Seconds within which the results of checks are written."""
 _KILL = 9
 LIVE = (Status.RUNNING, Status.PAUSED, Status.PAUSING)
 _log = structlog.get_logger("supervisor")
@@ -67,7 +65,8 @@ class Supervisor:
     """Restarts, removes, checks, remembers. ``load`` before requests are served, ``resume`` a moment after."""
 
     def __init__(self, book: Book, tasks: TaskManager, starter: Starter, prober: Prober, publish: Publish) -> None:
-        self.book, self.tasks, self.starter, self.prober = book, tasks, starter, prober
+        self.book, self.tasks, self.starter = book, tasks, starter
+        self.monitor = Monitor(book, prober, publish, self._sick)
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self.open = False
@@ -119,7 +118,7 @@ class Supervisor:
         if plan.held_down or (plan.policy.name == restart.NO and plan.policy != old.policy):
             self.stay_down(watched)
         if watched.running and plan.health != old.health:
-            self.monitor(watched, afresh=True)
+            self.monitor.watch(watched, afresh=True)
         if plan.by_labels and (plan.wanted != old.wanted or watched.state.status == CREATED):
             self.check_labels_later(watched)
 
@@ -139,7 +138,7 @@ class Supervisor:
         if state.status != RUNNING or state.pid != process.pid:
             state = replace(state, status=RUNNING, pid=process.pid, started_at=now(), restart_at=None)
             self.book.change(watched, state)
-        self.monitor(watched)
+        self.monitor.watch(watched)
 
     async def _look(self, watched: Watched) -> None:
         """A container that was put under supervision may run already."""
@@ -176,14 +175,14 @@ class Supervisor:
             started_at=now(),
             finished_at=old.finished_at,
             attempts=old.attempts if watched.starting else Attempts(),
-            health=_begun(old.health) if plan.health is not None else None,
+            health=begun(old.health) if plan.health is not None else None,
         )
         self.book.change(watched, state)
         early = self.early.pop(watched.key, None)
         if early is not None and early.pid in {0, pid}:
             self.end(watched, early)
         else:
-            self.monitor(watched)
+            self.monitor.watch(watched)
         failpoint.hit("supervisor.started")
         if plan.policy.name != restart.NO:
             try:
@@ -235,7 +234,7 @@ class Supervisor:
         watched = self.book.find(namespace, id)
         if watched is not None and watched.running and watched.paused != paused:
             watched.paused = paused
-            self.monitor(watched)
+            self.monitor.watch(watched)
 
     # -- what follows from an end --
 
@@ -390,39 +389,13 @@ class Supervisor:
         except NotFound:
             return False
 
-    # -- health --
+    # -- ending --
 
-    def monitor(self, watched: Watched, *, afresh: bool = False) -> None:
-        """Check its health from now on, or no longer, as its state and plan ask for."""
-        watched.cancel_monitor()
-        check = watched.plan.health
-        if afresh or (check is None) != (watched.state.health is None):
-            self.book.change(watched, replace(watched.state, health=Health() if check is not None else None))
-        if self.open and check is not None and watched.running and not watched.paused:
-            watched.monitor = self._loop.create_task(self._check(watched, check))
-
-    async def _check(self, watched: Watched, check: HealthCheck) -> None:
-        while True:
-            await asyncio.sleep(pause(check, watched.state.health or Health(), _elapsed(watched)))
-            await self.check(watched, check)
-
-    async def check(self, watched: Watched, check: HealthCheck) -> None:
-        """Run the check once and draw the consequences."""
-        state, elapsed = watched.state, _elapsed(watched)
-        result = await self.prober.run(watched.namespace, watched.id, check)
-        if not watched.running or watched.state.pid != state.pid:
-            return
-        before = watched.state.health or Health()
-        health = judged(before, check, result, elapsed)
-        self.book.change(watched, replace(watched.state, health=health), delay=HEALTH_DELAY)
-        if health.status == before.status:
-            return
-        event = HealthChanged(container_id=watched.id, status=health.status)
-        self._publish(watched.namespace, "/supervisor/health", event)
-        if health.status == UNHEALTHY and watched.plan.restart_on_unhealthy:
-            _log.info("unhealthy, is restarted", namespace=watched.namespace, container=watched.id)
-            watched.unhealthy = True
-            self.spawn(self.quit(watched))
+    def _sick(self, watched: Watched) -> None:
+        """It has become unhealthy and asks to be restarted then."""
+        _log.info("unhealthy, is restarted", namespace=watched.namespace, container=watched.id)
+        watched.unhealthy = True
+        self.spawn(self.quit(watched))
 
     async def quit(self, watched: Watched, signal: int = 0, patience: float | None = None) -> None:
         """Ask it to end and kill it when it does not; see ``core.supervision.Plan`` for the defaults.
@@ -444,14 +417,3 @@ class Supervisor:
                 await self.tasks.wait(*watched.key)
         except NotFound:
             pass
-
-
-def _begun(health: Health | None) -> Health:
-    """The health of a new run; earlier results are kept, as Docker does."""
-    return Health(results=health.results if health is not None else ())
-
-
-def _elapsed(watched: Watched) -> float:
-    """Seconds since its start."""
-    started = watched.state.started_at
-    return (now() - started).total_seconds() if started is not None else 0.0

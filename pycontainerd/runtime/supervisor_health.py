@@ -11,29 +11,48 @@ import contextlib
 import json
 import os
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from pycontainerd.core.errors import PycontainerdError
-from pycontainerd.core.health import EXEC_PREFIX, FAILED, OUTPUT_LIMIT, HealthCheck, Result, shown
+from pycontainerd.core.health import (
+    EXEC_PREFIX,
+    FAILED,
+    OUTPUT_LIMIT,
+    UNHEALTHY,
+    Health,
+    HealthCheck,
+    Result,
+    judged,
+    pause,
+    shown,
+)
 from pycontainerd.core.spec import PROCESS_TYPE_URL
 from pycontainerd.core.tasks import Stdio
 from pycontainerd.core.values import AnyValue
 from pycontainerd.linux import fifo
 from pycontainerd.runtime.supervisor_start import process_of
+from pycontainerd.wire.messages.supervisor import HealthChanged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pycontainerd.core.containers import ContainerStore
+    from pycontainerd.core.events import Publish
     from pycontainerd.core.tasks import TaskManager
     from pycontainerd.runtime.shims import Offload
+    from pycontainerd.runtime.supervisor_book import Book, Watched
 
 START_LIMIT = 30.0
 """Seconds that starting a check may take; that is not the check's own time."""
 DRAIN_LIMIT = 1.0
 """Seconds to wait for the end of the output once the check has ended: a child may have kept the pipe open."""
 CLEANUP_LIMIT = 10.0
+RESULT_DELAY = 1.0
+"""Seconds within which a result that changes nothing is written."""
 _KILL = 9
 _BLOCK = 65536
 _log = structlog.get_logger("supervisor")
@@ -105,6 +124,58 @@ class Prober:
         process = {**process_of(self._containers.get(namespace, id)), "args": list(check.command), "terminal": False}
         process.pop("consoleSize", None)
         return AnyValue(PROCESS_TYPE_URL, json.dumps(process).encode())
+
+
+class Monitor:
+    """Checks the health of supervised containers while they run. ``sick`` is called when one that wants to be restarted
+    then has become unhealthy. Does nothing before ``open`` is set.
+    """
+
+    def __init__(self, book: Book, prober: Prober, publish: Publish, sick: Callable[[Watched], None]) -> None:
+        self.open = False
+        self._book, self._prober, self._publish, self._sick = book, prober, publish, sick
+
+    def watch(self, watched: Watched, *, afresh: bool = False) -> None:
+        """Check a container's health from now on, or no longer, as its state and plan ask for."""
+        watched.cancel_monitor()
+        check = watched.plan.health
+        if afresh or (check is None) != (watched.state.health is None):
+            self._book.change(watched, replace(watched.state, health=Health() if check is not None else None))
+        if self.open and check is not None and watched.running and not watched.paused:
+            watched.monitor = asyncio.get_running_loop().create_task(self._go_on(watched, check))
+
+    async def _go_on(self, watched: Watched, check: HealthCheck) -> None:
+        while True:
+            await asyncio.sleep(pause(check, watched.state.health or Health(), _elapsed(watched)))
+            await self.check(watched, check)
+
+    async def check(self, watched: Watched, check: HealthCheck) -> None:
+        """Run the check once and draw the consequences."""
+        state, elapsed = watched.state, _elapsed(watched)
+        result = await self._prober.run(watched.namespace, watched.id, check)
+        if not watched.running or watched.state.pid != state.pid:
+            return
+        before = watched.state.health or Health()
+        health = judged(before, check, result, elapsed)
+        changed = health.status != before.status
+        self._book.change(watched, replace(watched.state, health=health), delay=0.0 if changed else RESULT_DELAY)
+        if not changed:
+            return
+        event = HealthChanged(container_id=watched.id, status=health.status)
+        self._publish(watched.namespace, "/supervisor/health", event)
+        if health.status == UNHEALTHY and watched.plan.restart_on_unhealthy:
+            self._sick(watched)
+
+
+def begun(health: Health | None) -> Health:
+    """The health of a new run; earlier results are kept, as Docker does."""
+    return Health(results=health.results if health is not None else ())
+
+
+def _elapsed(watched: Watched) -> float:
+    """Seconds since its start."""
+    started = watched.state.started_at
+    return (_now() - started).total_seconds() if started is not None else 0.0
 
 
 class _Output:

@@ -67,7 +67,7 @@ def _recall(supervisor: Supervisor, watched: Watched, exit: Exit) -> None:
 
 def resume(supervisor: Supervisor) -> None:
     """Take up restarts that wait, ends that nobody saw, removals, and what starts with the host."""
-    supervisor.open = True
+    supervisor.open = supervisor.monitor.open = True
     for watched in supervisor.book:
         if watched.lost:
             supervisor.end(watched, Exit(0, NOBODY_KNOWS, now()), WENT_DOWN)
@@ -79,7 +79,7 @@ def resume(supervisor: Supervisor) -> None:
 def _take_up(supervisor: Supervisor, watched: Watched) -> None:
     state, plan = watched.state, watched.plan
     if state.status == RUNNING:
-        supervisor.monitor(watched)
+        supervisor.monitor.watch(watched)
     elif state.status == RESTARTING:
         supervisor.arm(watched, state.restart_at)
     elif plan.auto_remove:

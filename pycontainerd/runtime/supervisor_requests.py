@@ -138,7 +138,7 @@ class Requests:
         if run:
             if not watched.running or watched.paused:
                 raise FailedPrecondition("container", id, "it is not running, so its health cannot be checked")
-            await self._supervisor.check(watched, check)
+            await self._supervisor.monitor.check(watched, check)
         return watched.state.health or Health()
 
     async def remove(self, namespace: str, id: str, *, force: bool = False, volumes: bool = False) -> None:

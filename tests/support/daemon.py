@@ -153,6 +153,10 @@ class RunningDaemon:
             self._sweep()
 
     def _sweep(self) -> None:
+        self._sweep_processes_and_mounts()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def _sweep_processes_and_mounts(self) -> None:
         for pid in self.leftover_processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -161,7 +165,6 @@ class RunningDaemon:
             time.sleep(0.05)
         for target in reversed(self.leftover_mounts()):
             subprocess.run(["umount", "-l", target], check=False, capture_output=True)
-        shutil.rmtree(self.base, ignore_errors=True)
 
     def leftover_mounts(self) -> list[str]:
         """Mount points below our directories, in mount order."""
