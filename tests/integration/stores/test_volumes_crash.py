@@ -68,8 +68,8 @@ _POINTS = [
     "volumes.remove.row=crash@2",
     "volumes.destroy.data=crash@1",
     "volumes.destroy.data=crash@2",
-    *(f"database.commit.before=crash@{number}" for number in range(3, 14)),
-    *(f"database.commit.after=crash@{number}" for number in range(3, 14)),
+    *(f"database.commit.before=crash@{number}" for number in range(3, 11)),
+    *(f"database.commit.after=crash@{number}" for number in range(3, 11)),
 ]
 
 
@@ -81,10 +81,7 @@ def test_killed_at(tmp_path: Path, point: str) -> None:
         cwd=ROOT, stdout=subprocess.PIPE, timeout=60, check=False,
     )  # fmt: skip
     reached = ["", *victim.stdout.decode().split()][-1]
-    if victim.returncode == 0:
-        assert reached == "remove"  # the last numbers lie beyond what happens
-    else:
-        assert victim.returncode == -signal.SIGKILL
+    assert victim.returncode == -signal.SIGKILL
 
     world = VolumeWorld(tmp_path)
     try:

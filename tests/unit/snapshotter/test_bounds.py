@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from pycontainerd.linux import mountinfo, quota
 from pycontainerd.linux.mount import mount_all, unmount_all
 from snapshotter.native import NativeDriver
 from snapshotter.overlay import OverlayDriver
+from tests.support.filesystems import filesystem, fill
 
 pytestmark = pytest.mark.root
 LABELS = {MAX_SIZE: "4m"}
@@ -23,19 +23,6 @@ LABELS = {MAX_SIZE: "4m"}
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OverlayDriver:
     monkeypatch.setattr(quota, "enforced", lambda _path: False)
     return OverlayDriver(str(tmp_path / "root"))
-
-
-def fill(path: Path, size: int) -> int:
-    """Write until it is refused; how much went in."""
-    written = 0
-    with path.open("wb", buffering=0) as file:
-        try:
-            while written < size:
-                written += file.write(bytes(64 << 10))
-                os.fsync(file.fileno())
-        except OSError as error:
-            assert error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return written
 
 
 def test_what_is_too_much_is_refused_and_removal_leaves_nothing(driver: OverlayDriver, tmp_path: Path) -> None:
@@ -102,6 +89,27 @@ def test_a_native_copy_needs_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with pytest.raises(FailedPrecondition, match="prjquota"):
         NativeDriver(str(tmp_path / "root")).prepare("1", [], Kind.ACTIVE, LABELS)
+
+
+@pytest.mark.parametrize("kind", ["ext4-quota", "xfs-quota"])
+@pytest.mark.parametrize("make", [OverlayDriver, NativeDriver])
+def test_the_filesystem_bounds_it_where_it_can(
+    tmp_path: Path, kind: str, make: type[OverlayDriver] | type[NativeDriver]
+) -> None:
+    with filesystem(tmp_path, kind) as root:
+        driver = make(str(root / "snapshots"))
+        driver.prepare("1", [], Kind.ACTIVE, {})
+        Path(driver.mounts("1", [], Kind.ACTIVE, {})[0].source, "below").write_bytes(bytes(1 << 20))
+        driver.prepare("2", ["1"], Kind.ACTIVE, LABELS)
+        target = tmp_path / "mounted"
+        target.mkdir()
+        mount_all(driver.mounts("2", ["1"], Kind.ACTIVE, LABELS), str(target))
+        try:
+            assert (2 << 20) < fill(target / "big", 16 << 20) <= 4 << 20
+        finally:
+            unmount_all(str(target))
+        driver.remove("2")
+        assert quota.project(f"{driver.root}/snapshots/1") == 0
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "10"])

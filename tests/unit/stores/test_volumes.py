@@ -24,6 +24,7 @@ from pycontainerd.core.errors import (
 from pycontainerd.core.volumes import Limit, Volume
 from pycontainerd.linux import mountinfo, quota
 from pycontainerd.wire import failpoint
+from tests.support.filesystems import filesystem, fill
 from tests.support.volumes import NS, VolumeWorld, anonymous, named
 
 if TYPE_CHECKING:
@@ -305,6 +306,45 @@ def test_where_nothing_can_enforce_a_size_it_is_refused(world: VolumeWorld, monk
     with pytest.raises(InvalidArgument, match="at least 1m"):
         world.volumes.create(NS, Volume("tiny", options={"size": "4k"}))
     assert (world.names(), world.on_disk()) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["ext4-quota", "xfs-quota"])
+def test_the_filesystem_bounds_it_where_it_can(tmp_path: Path, kind: str) -> None:
+    with filesystem(tmp_path, kind) as root:
+        world = VolumeWorld(root)
+        try:
+            made = world.volumes.create(NS, Volume("small", options={"size": "2m"}))
+            assert made.limit is Limit.QUOTA
+            assert fill(world.data("small") / "file", 8 << 20) <= 2 << 20
+            project = quota.project(made.mountpoint)
+            clone = world.volumes.clone(NS, "small", Volume("another", options={"size": "8m"}))
+            assert quota.used(clone.mountpoint)[1] == 8 << 20
+            (world.rootfs / "data").mkdir()
+            (world.rootfs / "data/more").write_bytes(os.urandom(8 << 20))
+            with pytest.raises(ResourceExhausted):
+                world.container("web", named("tiny", options={"size": "1m"}))
+            world.volumes.remove(NS, "small")
+            assert world.names() == world.on_disk() == ["another"]
+            assert project != quota.project(clone.mountpoint)
+        finally:
+            world.end()
+
+
+def test_a_clone_shares_blocks_where_the_filesystem_can(tmp_path: Path) -> None:
+    with filesystem(tmp_path, "xfs") as root:
+        world = VolumeWorld(root)
+        try:
+            world.volumes.create(NS, Volume("db"))
+            (world.data("db") / "rows").write_bytes(os.urandom(64 << 20))
+            os.sync()
+            before = os.statvfs(root).f_bfree
+            world.volumes.clone(NS, "db", Volume("copy"))
+            os.sync()
+            used = (before - os.statvfs(root).f_bfree) * os.statvfs(root).f_frsize
+            assert (world.data("copy") / "rows").read_bytes() == (world.data("db") / "rows").read_bytes()
+            assert used < 8 << 20
+        finally:
+            world.end()
 
 
 # -- rows and directories --
