@@ -41,7 +41,7 @@ class Pool:
     size: int
 
 
-DEFAULT_POOLS = (Pool("172.30.0.0/16", 16), Pool("172.28.0.0/15", 20), Pool("10.208.0.0/12", 20))
+DEFAULT_POOLS = (Pool("172.28.0.0/15", 20), Pool("10.208.0.0/12", 20))
 
 
 def check_pools(pools: Iterable[Pool]) -> None:

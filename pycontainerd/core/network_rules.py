@@ -148,7 +148,7 @@ def network_elements(network: Network, *, filtered: bool) -> Elements:
     for subnet in network.subnets:
         if network.masquerade and not network.internal:
             result[f"masq{subnet.version}"] = {subnet.cidr: ""}
-        if not filtered or not network.icc:
+        if not filtered:
             result[f"hairpin{subnet.version}"] = {f"{link} . {subnet.cidr}": ""}
     return result
 

@@ -1,0 +1,1 @@
+"""Networks on a real kernel, in network namespaces of the tests' own."""
