@@ -81,9 +81,9 @@ class End:
 
 def next_pause(last: float, ran: float) -> float:
     """Seconds to wait before another start, after a run of ``ran`` seconds that followed a pause of ``last``."""
-    if ran >= STEADY or last <= 0:
+    if ran >= STEADY:
         return FIRST_PAUSE
-    return min(last * 2, LONGEST_PAUSE)
+    return min(max(last * 2, FIRST_PAUSE), LONGEST_PAUSE)
 
 
 def decide(policy: Policy, end: End, before: Attempts) -> Attempts | None:

@@ -140,7 +140,7 @@ def test_remove_wants_it_down_or_force(place: Place) -> None:
 
 
 def test_removal_does_not_need_the_client(place: Place) -> None:
-    client = place.pyctr.start("run", "--rm", "--name", "brief", "busybox", "sleep", "0.7")
+    client = place.pyctr.start("run", "--rm", "--name", "brief", "busybox", "sleep", "3")
     place.pyctr.until("brief", "ps")
     box = place.calls.resolve("brief").container_id
     client.kill()
