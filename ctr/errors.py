@@ -6,7 +6,7 @@ it cannot be found, otherwise the command's own (128 plus the number of the sign
 
 from __future__ import annotations
 
-from pycontainerd.core.errors import PycontainerdError
+from pycontainerd.core.errors import InvalidArgument, PycontainerdError
 
 RUN_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
@@ -36,12 +36,21 @@ def describe(error: BaseException) -> tuple[str, str]:
     if isinstance(error, Failure):
         return error.message, error.hint
     if isinstance(error, PycontainerdError):
-        cause = f'{error.what} "{error.which}"' if error.which != "" else error.what
-        return cause, error.hint
+        return _told(error), error.hint
     if isinstance(error, OSError):
         path = f"{error.filename}: " if error.filename else ""
         return f"{path}{error.strerror or error}", ""
     return f"{type(error).__name__}: {error}", "this is a bug; --debug shows where"
+
+
+def _told(error: PycontainerdError) -> str:
+    """The message without its hint; a thing that was only named is told to be wrong, missing, in the way."""
+    if error.which == "":  # a whole sentence, or the daemon's own words
+        return error.what
+    named = f'{error.what} "{error.which}"'
+    if isinstance(error, InvalidArgument):
+        return named if "invalid" in named else f"invalid {named}" if ":" not in error.what else f"{named} is invalid"
+    return f"{named}: {error.text}" if error.text else named
 
 
 def command_code(error: PycontainerdError) -> int:

@@ -57,7 +57,9 @@ def find_image(context: Context, values: Values, text: str) -> images.Contents:
         elif policy == "never":
             raise NotFound(f"No such image: {text}", hint="--pull never keeps it from being pulled")
     from ctr.pull import fetch
+    from pycontainerd.core.reference import normalize
 
+    normalize(text)  # a name that cannot be is no image that might be pulled
     if policy == "missing" and not values.on("quiet"):
         print(
             f"Unable to find image '{images.expand(text).removeprefix('docker.io/library/')}' locally", file=sys.stderr

@@ -95,11 +95,13 @@ class _Program:
     def _apply(self, values: Values) -> None:
         context = self.context
         if values.given("address"):
-            context.address = values.text("address")
+            context.address = values.text("address") or context.address
         if values.given("namespace"):
             context.namespace = values.text("namespace")
         if context.address.startswith("unix://"):
             context.address = context.address.removeprefix("unix://")
+        if not context.address.startswith("@"):
+            context.address = os.path.abspath(context.address)
         context.debug = values.on("debug")
         if values.given("trace"):
             context.trace = values.text("trace") or "tree"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 ZERO = bytes(BLOCK)
+MAGIC = b"ustar"
 MAX_EXTENSION = 1 << 20
 """Largest extended header or long name, in bytes."""
 MAX_SPARSE = 1 << 16
@@ -66,6 +67,14 @@ def checksum_ok(header: bytes) -> bool:
         return True
     signed = sum(byte - 256 if byte > 127 else byte for byte in header[:148] + header[156:]) + 256
     return signed == stored
+
+
+def is_header(block: bytes) -> bool:
+    """Whether the block is a header at all: its checksum is a number, and fits."""
+    try:
+        return checksum_ok(block)
+    except TarError:
+        return False
 
 
 def text(field: bytes) -> bytes:

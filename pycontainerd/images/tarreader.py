@@ -83,8 +83,9 @@ class TarReader:
             header = stream.take(BLOCK)
             if (len(header) < BLOCK or not header[0]) and self._is_end(header):
                 return
-            if not th.checksum_ok(header):
-                raise TarError("a header has a bad checksum")
+            if not th.is_header(header):
+                known = self.entries or th.MAGIC in header
+                raise TarError("a header has a bad checksum" if known else "this is not a tar archive")
             if header[156] in _EXTENSIONS:
                 self._extend(header[156], self._extension(header))
                 continue

@@ -50,7 +50,9 @@ CLASSES: dict[int, type[errors.PycontainerdError]] = {
 """The inverse: what a client raises for a code."""
 
 MAX_MESSAGE = 2048
-"""Longest message that travels, in characters: it becomes an HTTP/2 trailer, and those are limited to 8 KiB."""
+"""Longest message that travels, in bytes as it is escaped: it becomes an HTTP/2 trailer, and clients take 8 KiB."""
+_KEPT_TAIL = 64
+"""How much of the end stays when the middle is left out: the class text there is part of the contract."""
 
 
 def code_of(error: BaseException) -> int | None:
@@ -90,6 +92,19 @@ def error_from(code: int, message: str) -> errors.PycontainerdError:
 
 
 def clip(message: str) -> str:
-    """One line of bounded length."""
-    line = " ".join(message.split("\n")).strip()
-    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+    """One line of bounded length; what is too much is left out of the middle."""
+    line = " ".join(message.encode(errors="backslashreplace").decode().split("\n")).strip()
+    if _escaped(line) <= MAX_MESSAGE:
+        return line
+    tail = line[-_KEPT_TAIL:]
+    left = MAX_MESSAGE - _escaped(tail) - _escaped("…")
+    for end, character in enumerate(line):
+        left -= _escaped(character)
+        if left < 0:
+            return f"{line[:end]}…{tail}"
+    return line
+
+
+def _escaped(text: str) -> int:
+    """Bytes of ``text`` as gRPC sends it: whatever is not printable ASCII takes three for each byte."""
+    return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in text.encode())

@@ -1,7 +1,7 @@
 """The event journal: what was published in the last day, in files of bounded size, over restarts of the daemon.
 
 A directory of segments named after the microsecond of their first event. A record is its length, its CRC-32 (4 bytes
-each, little-endian) and an encoded ``containerd.types.Envelope``. A record is written with one call before its publisher
+each, little-endian) and an encoded ``containerd.types.Envelope``. It is written with one call before its publisher
 goes on, so a killed daemon loses none; there is no fsync, since the events of a lost boot are of little use. Each start
 opens a new segment, so a record torn by a power cut is the last of its file, and reading goes on with the next one.
 

@@ -58,7 +58,17 @@ def test_a_bug_is_one_sentence_on_the_wire() -> None:
 def test_messages_are_bounded() -> None:
     status = status_of(errors.InvalidArgument("label", "x" * 10_000))
     assert status is not None
-    assert len(status[1]) == MAX_MESSAGE
+    assert MAX_MESSAGE - 16 < len(status[1]) <= MAX_MESSAGE
+    assert status[1].endswith(": invalid argument")
+
+
+@pytest.mark.parametrize("odd", ["é☃", "%", "\x00\r", "\udcff", "\U0001f600"])
+def test_bounds_hold_for_messages_that_travel_escaped(odd: str) -> None:
+    status = status_of(errors.NotFound("container", odd * 10_000))
+    assert status is not None
+    raw = status[1].encode()
+    assert sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in raw) <= MAX_MESSAGE
+    assert status[1].endswith(": not found")
 
 
 def test_an_unknown_code_is_unknown() -> None:
