@@ -2,7 +2,7 @@
 
 An entry has ``type`` (bind, volume, tmpfs or image) and ``target``; further
 
-* any: ``readonly``;
+* any: ``readonly``; ``mode``, the options of a ``-v`` as they were written, for inspection;
 * bind: ``source``, a path of the host; ``create``, make a missing directory there; ``propagation``; ``recursive``
   (disabled or readonly);
 * volume: ``volume``, its name, empty for a new anonymous one; ``anonymous``; ``remove``, the anonymous volume goes with
@@ -161,7 +161,7 @@ def inherited(entries: Iterable[Json], access: str) -> list[Json]:
 _FIELDS: dict[str, type] = {
     "type": str, "target": str, "readonly": bool, "propagation": str, "recursive": str, "source": str, "create": bool,
     "volume": str, "anonymous": bool, "remove": bool, "nocopy": bool, "subpath": str, "driver": str, "labels": dict,
-    "snapshotter": str, "snapshot": str,
+    "snapshotter": str, "mode": str, "snapshot": str,
 }  # fmt: skip
 
 
@@ -287,7 +287,8 @@ def shown(entries: Iterable[Json], mountpoint: Callable[[str], str]) -> list[Jso
             item["Driver"] = entry.get("driver") or "local"
         else:
             item["Source"] = entry.get("source", "")
-        item["Destination"], item["Mode"] = entry["target"], ""
+        named = kind == VOLUME and not entry.get("anonymous")
+        item["Destination"], item["Mode"] = entry["target"], entry.get("mode", "z" if named else "")
         item["RW"] = not entry.get("readonly") and kind != IMAGE
         item["Propagation"] = (entry.get("propagation") or "rprivate") if kind == BIND else ""
         if kind != TMPFS:

@@ -71,6 +71,8 @@ def _parse_volume(text: str) -> Json:
     else:
         entry["source"] = clean_path(parts[0])
     _apply_mode(entry, options)
+    if options:
+        entry["mode"] = ",".join(options)
     return entry
 
 

@@ -158,7 +158,7 @@ def test_runtimes(pyctr: Pyctr, runtime: str) -> None:
         (125, ["Busy Box"], "Busy Box"),
         (125, ["-u", "nobody-knows", "busybox", "true"], "unable to find user nobody-knows"),
         (125, ["-w", "relative", "busybox", "true"], "working directory"),
-        (125, ["-v", "vol:/x", "busybox", "true"], "named volumes"),
+        (125, ["-v", "vol:x", "busybox", "true"], "mount path must be absolute"),
         (125, ["--cpus", "9999", "busybox", "true"], "--cpus"),
         (125, ["-m", "1m", "busybox", "true"], "least limit"),
         (125, ["--platform", "linux/s390x", "--pull", "never", "busybox", "true"], "linux/s390x"),

@@ -91,7 +91,7 @@ def test_shown_as_docker_shows_them() -> None:
         {"Type": "bind", "Source": "/s", "Destination": "/b", "Mode": "", "RW": True, "Propagation": "rslave"},
         {
             "Type": "volume", "Name": "html", "Source": "/root/html/_data", "Driver": "local", "Destination": "/x",
-            "Mode": "", "RW": False, "Propagation": "",
+            "Mode": "z", "RW": False, "Propagation": "",
         },
     ]  # fmt: skip
 
