@@ -6,7 +6,6 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from pycontainerd.core.dnsresolv import ResolvConf
-from pycontainerd.core.network_plan import way_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +27,7 @@ def _networks(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Network
 def member(sandbox: Sandbox, networks: Mapping[str, Network], life: int) -> dict[str, Any]:
     """A sandbox as the responder knows it; ``networks`` are those it is on, by id, ``life`` as in ``core.dnszone``."""
     request = sandbox.request
-    outward = any(way_out(sandbox.endpoints, networks, version) is not None for version in (4, 6))
+    outward = any(not network.internal for network in _networks(sandbox, networks))
     return {
         "life": life,
         "netns": sandbox.netns,

@@ -233,10 +233,10 @@ def with_prefix(address: str, cidr: str) -> str:
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """``pools``: where networks that name no subnet get one, as ``BASE`` and prefix length ``SIZE`` each, such as
-    ``"10.10.0.0/16 24"``. ``subnet``: the default network's; empty for one of the pools."""
+    ``"10.10.0.0/16 24"``. ``subnet``: the default network's, unless it is taken; empty for one of the pools."""
 
     pools: tuple[str, ...] = ()
-    subnet: str = ""
+    subnet: str = "172.30.0.0/16"
 
 
 class SandboxEngine(Protocol):
@@ -311,6 +311,10 @@ class NetworkDriver(Protocol):
 
     def validate(self, network: Network) -> None:
         """Raises InvalidArgument for options the driver does not have."""
+        ...
+
+    def complete(self, network: Network) -> Network:
+        """The network with what the driver chooses itself, before its row is made. Raises InvalidArgument."""
         ...
 
     def link(self, network: Network) -> str:

@@ -58,6 +58,10 @@ class BridgeDriver:
         """Raises InvalidArgument for options the driver does not have."""
         check_bridge_options(network.options)
 
+    def complete(self, network: Network) -> Network:
+        """As it is."""
+        return network
+
     def link(self, network: Network) -> str:
         """The bridge's name: chosen by the user, or made from the network's id."""
         return network.options.get(BRIDGE_NAME) or f"{LINK_PREFIX}-{network.id[:10]}"

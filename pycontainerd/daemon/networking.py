@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycontainerd.core.macvlan import MacvlanDriver
 from pycontainerd.core.network_plan import Marks
+from pycontainerd.core.overlay import OverlayDriver
 from pycontainerd.network.blockers import Neighbours
 from pycontainerd.network.client import AgentClient
 from pycontainerd.network.dns.keeping import DnsKeeper
@@ -14,6 +16,7 @@ from pycontainerd.network.firewall import Firewall
 from pycontainerd.network.ground import Ground, netns_directory, netns_path, pools_of, table_of, tag_of
 from pycontainerd.network.holding import PortHolder
 from pycontainerd.network.hostfiles import HostFiles
+from pycontainerd.network.overlay import read_key, route_from
 from pycontainerd.network.records import NetworkedContainers
 from pycontainerd.network.sandboxes import Sandboxes
 from pycontainerd.stores.networks import NetworkRows
@@ -44,14 +47,16 @@ def build_network(config: Config, stack: AsyncExitStack, database: Database, con
     table = table_of(root)
     holder = PortHolder(f"{state}/network/keeper.sock")
     stack.callback(holder.close)
+    marks = Marks(tag_of(root))
     ground = Ground(
         NetworkRows(database, lambda namespace, container: netns_path(state, namespace, container)),
         agent,
         Firewall(agent, table),
-        marks=Marks(tag_of(root)),
+        marks=marks,
         holder=holder,
         neighbours=Neighbours(agent, table),
         netns_directory=netns_directory(state),
+        drivers=[OverlayDriver(marks, read_key, route_from), MacvlanDriver()],
     )
     dns = DnsKeeper(agent, f"{state}/network/dns.sock", ground.networks_of)
     stack.callback(dns.close)

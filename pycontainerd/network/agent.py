@@ -27,6 +27,7 @@ Every operation may be repeated: a request that was in flight when an agent died
     taken          –                                                    → networks the host has routes to
     forget         entries: [[proto, port]], addresses: [ip]            conntrack entries that lead to what is gone
     socket         netns, family, proto, address, port, listen          → a descriptor comes along with the answer
+    vxlan, macvlan…                                                     see ``overlay`` and ``macvlan``
     dns.open       netns, address                                       see ``dns.opening``
 
 Drivers may bring operations of their own: ``OPERATIONS`` maps names to functions of (agent, op).
@@ -191,6 +192,18 @@ def _forget(agent: Agent, op: Op) -> int:
     return conntrack.forget({(proto, port) for proto, port in op["entries"]}, set(op["addresses"]))
 
 
+def _vxlan(agent: Agent, op: Op) -> None:
+    from pycontainerd.network import overlay
+
+    overlay.vxlan(agent, op)
+
+
+def _macvlan(agent: Agent, op: Op) -> None:
+    from pycontainerd.network import macvlan
+
+    macvlan.OPERATIONS[op["op"]](agent, op)
+
+
 def _dns_open(agent: Agent, op: Op) -> list[int]:
     from pycontainerd.network.dns import opening
 
@@ -216,6 +229,10 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "forget": _forget,
     "socket": _socket,
     "dns.open": _dns_open,
+    "vxlan": _vxlan,
+    "macvlan": _macvlan,
+    "macvlan.parent": _macvlan,
+    "inner.unlink": _macvlan,
 }
 
 

@@ -36,7 +36,7 @@ class AgentError(Unknown):
     """Raised when the agent could not do an operation; ``number`` is the errno."""
 
     def __init__(self, op: str, number: int, message: str) -> None:
-        self.op, self.number = op, number
+        self.op, self.number, self.reason = op, number, message
         super().__init__(f"cannot set up the network: {message}")
 
 

@@ -8,6 +8,7 @@ made, kernel first when something goes, so that what the kernel holds always has
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from pycontainerd.core.network_plan import BRIDGE, LINK_PREFIX, port_target, pub
 from pycontainerd.core.network_request import check_endpoint, check_spec, sandbox_request
 from pycontainerd.core.ports import sockets_for
 from pycontainerd.core.settings import NAME_LABEL
+from pycontainerd.network.client import AgentError
 from pycontainerd.network.ground import owner_of, quietly
 from pycontainerd.wire import failpoint
 
@@ -91,7 +93,7 @@ class Networks:
             )
             driver = self._ground.driver(network)
             driver.validate(network)
-            network = replace(network, link=driver.link(network))
+            network = replace(driver.complete(network), link=driver.link(network))
             with contextlib.suppress(NotFound):
                 self._ground.store.get(namespace, spec.name)
                 raise AlreadyExists("network", spec.name)
@@ -131,10 +133,12 @@ class Networks:
         failpoint.hit("network.create.rows")
         try:
             self._ground.bring_up(network)
-        except BaseException:
+        except BaseException as error:
             with quietly("network is not taken back", network=network.name):
                 self._ground.take_down(network)
             self._ground.store.delete(network)
+            if isinstance(error, AgentError) and error.number == errno.EEXIST:
+                raise AlreadyExists("interface", network.link, error.reason) from error
             raise
         failpoint.hit("network.create.kernel")
         view = self._view(network)

@@ -50,6 +50,23 @@ class Links:
         self._inner: dict[str, IPRoute] = {}
         self._indexes: dict[tuple[str, str], int] = {}
 
+    @property
+    def host(self) -> IPRoute:
+        """Netlink in the host's namespace, for operations of drivers."""
+        return self._host
+
+    def inside(self, netns: str) -> IPRoute:
+        """Netlink in a container's namespace, until the request is done. Raises OSError."""
+        return self._inside(netns)
+
+    def inner_index(self, netns: str, interface: str) -> int:
+        """The index of an interface inside a namespace, 0 when there is none. Raises OSError."""
+        return self._inner_index(netns, interface)
+
+    def configure(self, op: dict[str, Any]) -> None:
+        """Give ``interface`` in ``netns`` its ``addresses`` and bring it up. Raises LinkError."""
+        self._configure(op)
+
     def forget(self) -> None:
         """Close the sockets in containers' namespaces, which are shared by the operations of one request."""
         for netlink in self._inner.values():
@@ -119,7 +136,7 @@ class Links:
     # Bridges
 
     def bridge(self, op: dict[str, Any]) -> None:
-        """A bridge: name, alias, mtu (0: the uplink's), addresses with prefixes, ipv6.
+        """A bridge: name, alias, mtu (0: the uplink's less ``overhead``), addresses with prefixes, ipv6.
 
         Raises LinkError (EEXIST) when the name belongs to somebody else's link.
         """
@@ -128,12 +145,12 @@ class Links:
         if known is not None and known[2] == op and host_index(name) == known[0]:
             return
         index = self._own_bridge(name, op["alias"])
-        mtu = op["mtu"] or self.uplink_mtu()
+        mtu = op["mtu"] or self.uplink_mtu() - op.get("overhead", 0)
         quiet(name, ipv6=op["ipv6"])
         with attempt(f"set up bridge {name}"):
             self._host.link("set", index=index, ifalias=op["alias"], mtu=mtu, state="up")
         with attempt(f"have the packets on {name} filtered", ignore=(errno.EOPNOTSUPP, errno.EINVAL)):
-            if os.path.isdir("/proc/sys/net/bridge"):
+            if bridges_are_filtered():
                 settings = {"br_nf_call_iptables": 1, "br_nf_call_ip6tables": 1}
                 self._host.link("set", index=index, kind="bridge", **settings)
         self._addresses(self._host, index, op["addresses"], name)
@@ -230,7 +247,7 @@ class Links:
         master = known[0] if known is not None else self.index(op["master"])
         with attempt(f"put {name} on bridge {op['master']}"):
             self._host.link("set", index=index, master=master, ifalias=op["alias"], state="up")
-        if op["isolated"]:
+        if op["isolated"] and not bridges_are_filtered():  # the filter can tell published ports from others
             with attempt(f"isolate {name}"):
                 self._host.brport("set", index=index, isolated=1)
 
@@ -242,8 +259,6 @@ class Links:
             raise LinkError(errno.ENODEV, f"interface {interface} is not in {netns}")
         with self._home.inside(netns):
             quiet(interface, ipv6=any(":" in address for address in op["addresses"]))
-            # Addresses are handed out once; and a bridge port that returns packets would answer its own probes.
-            write_sysctl(f"net/ipv6/conf/{interface}/accept_dad", "0", missing_ok=True)
         self._addresses(inner, index, op["addresses"], f"{interface} in {netns}")
         with attempt(f"bring {interface} up in {netns}"):
             inner.link("set", index=index, state="up")
@@ -278,6 +293,11 @@ class Links:
                     inner.route("del", family=family, dst="default", gateway=gateway)
 
 
+def bridges_are_filtered() -> bool:
+    """Whether the packet filter sees what passes a bridge (br_netfilter)."""
+    return os.path.isdir("/proc/sys/net/bridge")
+
+
 def find(netlink: IPRoute, name: str) -> int:
     """The index of a link, 0 when there is none."""
     found = netlink.link_lookup(ifname=name)
@@ -293,5 +313,11 @@ def host_index(name: str) -> int:
 
 
 def quiet(interface: str, *, ipv6: bool) -> None:
-    """Switch IPv6 on a link of the current namespace on or off; without it no link-local address, no chatter."""
+    """Switch IPv6 on a link of the current namespace on or off; without it no link-local address, no chatter.
+
+    Nobody asks whether an address is taken: each is handed out once, a bridge port that returns packets would answer
+    its own question, and while a bridge waits for an answer it cannot look for its containers.
+    """
     write_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6", "0" if ipv6 else "1", missing_ok=True)
+    if ipv6:
+        write_sysctl(f"net/ipv6/conf/{interface}/accept_dad", "0", missing_ok=True)

@@ -250,7 +250,7 @@ class Sandboxes:
         ops: list[Op] = [
             {"op": "unlink", "name": name, "alias": alias}
             for alias, name in present.items()
-            if wanted.get(alias) != name
+            if wanted.get(alias) != name and not ("/" in alias and alias.partition("/")[0] in wanted)
         ]
         named = {sandbox.netns for sandbox in active}
         ops += [{"op": "netns.delete", "path": path} for path in paths if path not in named]

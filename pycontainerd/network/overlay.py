@@ -1,0 +1,88 @@
+"""Overlay networks, the side that touches the host: the agent's operation, and what the driver has to look up.
+
+    vxlan   name, alias, master, vni, port, local, peers     a tunnel as a port of the bridge ``master``
+
+A frame for an address that no tunnel has been learned for goes to every peer; the answer teaches the way.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Any
+
+from pycontainerd.linux import fds
+from pycontainerd.network.links import LinkError, attempt
+
+if TYPE_CHECKING:
+    from pycontainerd.network.agent import Agent
+
+_FLOOD = "00:00:00:00:00:00"
+_KEY_LIMIT = 4096
+_DISCARD = 9
+
+
+def read_key(path: str) -> str:
+    """The contents of a key file. Raises OSError."""
+    return fds.read_file(path, _KEY_LIMIT).decode("utf-8", "replace")
+
+
+def route_from(peer: str) -> str:
+    """This host's address towards another; nothing is sent. Raises OSError."""
+    with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect((peer, _DISCARD))
+        return str(sock.getsockname()[0])
+
+
+def vxlan(agent: Agent, op: dict[str, Any]) -> None:
+    """Make the tunnel, or make it as described. Raises LinkError."""
+    links, host, name = agent.links, agent.links.host, op["name"]
+    found = links.alias(name)
+    if found not in {None, "", op["alias"]}:
+        raise LinkError(errno.EEXIST, f"link {name} exists and is not ours")
+    if found is not None and _shape(host, name) != (op["vni"], op["port"], op["local"]):
+        with attempt(f"delete link {name}", ignore=(errno.ENODEV,)):
+            host.link("del", index=links.index(name))
+        found = None
+    if found is None:
+        _make(host, op)
+    index, master = links.index(name), links.index(op["master"])
+    with attempt(f"put {name} on bridge {op['master']}"):
+        host.link("set", index=index, ifalias=op["alias"], master=master, mtu=_mtu(host, master), state="up")
+    with attempt(f"keep known neighbours' addresses out of {name}", ignore=(errno.EOPNOTSUPP, errno.EINVAL)):
+        host.brport("set", index=index, neigh_suppress=1)
+    _flood(host, index, name, set(op["peers"]))
+
+
+def _make(host: Any, op: dict[str, Any]) -> None:
+    family = "vxlan_local6" if ":" in op["local"] else "vxlan_local"
+    settings = {family: op["local"], "vxlan_id": op["vni"], "vxlan_port": op["port"], "vxlan_learning": True}
+    with attempt(f"make tunnel {op['name']} (VNI {op['vni']}; another network may have it: choose one with -o vni=)"):
+        host.link("add", ifname=op["name"], kind="vxlan", **settings)
+
+
+def _shape(host: Any, name: str) -> tuple[int, int, str] | None:
+    (link,) = host.link("get", ifname=name)
+    info = link.get_attr("IFLA_LINKINFO")
+    data = info.get_attr("IFLA_INFO_DATA") if info and info.get_attr("IFLA_INFO_KIND") == "vxlan" else None
+    if data is None:
+        return None
+    local = data.get_attr("IFLA_VXLAN_LOCAL") or data.get_attr("IFLA_VXLAN_LOCAL6")
+    return data.get_attr("IFLA_VXLAN_ID"), data.get_attr("IFLA_VXLAN_PORT"), local
+
+
+def _mtu(host: Any, master: int) -> int:
+    (link,) = host.link("get", index=master)
+    return int(link.get_attr("IFLA_MTU"))
+
+
+def _flood(host: Any, index: int, name: str, wanted: set[str]) -> None:
+    """Have frames for unknown places go to these peers and no others."""
+    entries = host.fdb("dump", ifindex=index)
+    present = {entry.get_attr("NDA_DST") for entry in entries if entry.get_attr("NDA_LLADDR") == _FLOOD}
+    for peer in sorted(wanted - present):
+        with attempt(f"lead {name} to {peer}", ignore=(errno.EEXIST,)):
+            host.fdb("append", ifindex=index, lladdr=_FLOOD, dst=peer)
+    for peer in sorted(filter(None, present - wanted)):
+        with attempt(f"lead {name} away from {peer}", ignore=(errno.ENOENT,)):
+            host.fdb("del", ifindex=index, lladdr=_FLOOD, dst=peer)
