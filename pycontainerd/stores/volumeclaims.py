@@ -78,10 +78,11 @@ class ContainerVolumes:
 
     def update(self, namespace: str, container: Container, paths: Sequence[str] = ()) -> Container:
         """As the plain store; entries that changed are claimed as when a container is created."""
-        entries = self._changed_entries(namespace, container, paths)
-        if not entries:
+        before = self._entries_before(namespace, container, paths)
+        if before is None:
             return self._containers.update(namespace, container, paths)
-        with self._claim(namespace, container, entries) as (claimed, made):
+        entries = volumerows.read_entries(container.extensions)
+        with self._claim(namespace, container, entries, before) as (claimed, made):
             return self._containers.update(
                 namespace, claimed, paths, also=lambda connection: self._insert(connection, namespace, made)
             )
@@ -120,24 +121,29 @@ class ContainerVolumes:
     def _record(self, namespace: str, name: str) -> Volume:
         return self._database.read(lambda connection: self._volumes.require(connection, namespace, name))
 
-    def _changed_entries(self, namespace: str, container: Container, paths: Sequence[str]) -> builtins.list[Json]:
+    def _entries_before(self, namespace: str, container: Container, paths: Sequence[str]) -> builtins.list[Json] | None:
+        """The entries the container has, when an update is to change them."""
         touched = not paths or "extensions" in paths or f"extensions.{EXTENSION}" in paths
         if not touched or EXTENSION not in container.extensions:
-            return []
-        if self._containers.get(namespace, container.id).extensions.get(EXTENSION) == container.extensions[EXTENSION]:
-            return []
-        return volumerows.read_entries(container.extensions)
+            return None
+        old = self._containers.get(namespace, container.id).extensions
+        return None if old.get(EXTENSION) == container.extensions[EXTENSION] else volumerows.read_entries(old)
 
     @contextmanager
     def _claim(
-        self, namespace: str, container: Container, entries: Sequence[Json]
+        self, namespace: str, container: Container, entries: Sequence[Json], before: Sequence[Json] = ()
     ) -> Iterator[tuple[Container, Sequence[Volume]]]:
-        """The container with every volume named, and the volumes whose rows the block has to insert."""
+        """The container with every volume named, and the volumes whose rows the block has to insert.
+
+        What stands among the entries it had ``before`` is neither checked nor filled again.
+        """
         entries = [_named(entry) for entry in entries]
-        for entry in entries:
+        had = {_identity(entry) for entry in before}
+        new = [entry for entry in entries if _identity(entry) not in had]
+        for entry in new:
             _check_bind(entry)
         wanted: dict[str, Json] = {}
-        for entry in entries:
+        for entry in new:
             if entry["type"] == VOLUME:
                 wanted.setdefault(entry["volume"], entry)
         claimed = replace(
@@ -150,7 +156,7 @@ class ContainerVolumes:
                 volume = self._obtain(namespace, entry, stack)
                 if volume is not None:
                     made.append(volume)
-            self._fill(namespace, container, entries, {volume.name: volume for volume in made})
+            self._fill(namespace, container, new, {volume.name: volume for volume in made})
             hit("volumes.claim.filled")
             yield claimed, made
 
@@ -222,6 +228,10 @@ def _named(entry: Json) -> Json:
     if entry["type"] != VOLUME or entry.get("volume"):
         return entry
     return {**entry, "volume": secrets.token_hex(32), "anonymous": True}
+
+
+def _identity(entry: Json) -> tuple[str, str, str]:
+    return entry["type"], entry["target"], entry.get("volume") or entry.get("source", "")
 
 
 _OF_VOLUME = ("driver", "options", "labels")

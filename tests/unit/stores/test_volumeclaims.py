@@ -171,6 +171,17 @@ def test_an_update_makes_what_is_new_and_leaves_the_rest(world: VolumeWorld) -> 
     assert (world.data("two") / "file").exists()
 
 
+def test_a_volume_that_was_emptied_is_not_filled_by_an_update(world: VolumeWorld) -> None:
+    image(world)
+    container = world.container("web", named("html"))
+    world.directories.clear(NS, "html")
+    value = extension([{**entry, "readonly": True} for entry in world.entries("web")])
+    changed = replace(container, extensions={**container.extensions, EXTENSION: value})
+    world.containers.update(NS, changed, ["extensions"])
+    assert world.entries("web")[0]["readonly"]
+    assert os.listdir(world.data("html")) == []
+
+
 def test_a_volume_is_not_removed_while_a_container_with_it_is_made(world: VolumeWorld) -> None:
     world.volumes.create(NS, Volume("html"))
     failpoint.arm("volumes.claim.filled", "sleep:0.3")
