@@ -60,9 +60,16 @@ class Children:
         loop.watch(self._signals, READ, self._signalled)
 
     def spawn(
-        self, argv: list[str], env: Mapping[str, str], fds: Mapping[int, int], done: Callable[[Exit], None]
+        self,
+        argv: list[str],
+        env: Mapping[str, str],
+        fds: Mapping[int, int],
+        done: Callable[[Exit], None],
+        program: str = "",
     ) -> int:
         """Start a program with the descriptors `{child's number: ours}`; call done(exit) at its end.
+
+        `program` is the file to execute, argv[0] when empty.
 
         Of the others it inherits the standard ones that are not named: null, null and the shim's log. Raises OSError
         naming the program.
@@ -74,7 +81,8 @@ class Children:
                 high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _HIGH)
                 moved.append(high)
                 actions.append((os.POSIX_SPAWN_DUP2, high, target))
-            pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setsigmask=(), setsigdef=_DEFAULTED)
+            file = program or argv[0]
+            pid = os.posix_spawn(file, argv, env, file_actions=actions, setsigmask=(), setsigdef=_DEFAULTED)
         except OSError as error:
             raise OSError(error.errno, f"cannot run: {error.strerror}", argv[0]) from None
         finally:
@@ -83,7 +91,7 @@ class Children:
         self._waiting[pid] = done
         return pid
 
-    def run(self, argv: list[str], env: Mapping[str, str], fds: Mapping[int, int]) -> Parked:
+    def run(self, argv: list[str], env: Mapping[str, str], fds: Mapping[int, int], program: str = "") -> Parked:
         """Start a program; the result of waiting is its `Exit`. Exits of pids it leaves behind are kept meanwhile."""
         parked = Parked()
         self.hold()
@@ -94,7 +102,7 @@ class Children:
             self._loop.soon(self.release)
 
         try:
-            self.spawn(argv, env, fds, done)
+            self.spawn(argv, env, fds, done, program)
         except OSError:
             self.release()
             raise

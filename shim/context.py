@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pycontainerd.linux.cgroup import Hierarchies
+    from pycontainerd.linux.sealed import Sealed
     from shim.children import Children
     from shim.container import Container
     from shim.events import Publisher
@@ -23,13 +24,17 @@ its own."""
 
 
 class Defaults:
-    """What is taken when the create options say nothing: the runtime's program and the parent of its state."""
+    """What is taken when the create options say nothing: the runtime's program and the parent of its state.
 
-    __slots__ = ("runtime", "runtime_root")
+    `program` is a copy of some runtime, to be run in place of the file it was made from.
+    """
 
-    def __init__(self, runtime: str, runtime_root: str) -> None:
+    __slots__ = ("program", "runtime", "runtime_root")
+
+    def __init__(self, runtime: str, runtime_root: str, program: Sealed | None = None) -> None:
         self.runtime = runtime
         self.runtime_root = runtime_root
+        self.program = program
 
 
 class Shim:

@@ -11,12 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from pycontainerd.linux.sealed import Sealed
     from shim.template import ShimRequest
 
 _OK = b"+"
 
 
-def fork_shim(request: ShimRequest, listener: _socket.socket) -> int:
+def fork_shim(request: ShimRequest, listener: _socket.socket, program: Sealed | None = None) -> int:
     """Fork a shim that serves `listener`; return its pid once it does. Raises OSError saying what went wrong.
 
     The caller is itself a child of the template and ends right afterwards, so the shim is nobody's child and leaves no
@@ -25,7 +26,7 @@ def fork_shim(request: ShimRequest, listener: _socket.socket) -> int:
     read, write = fds.pipe()
     os.setsid()
     if os.fork() == 0:
-        _shim(request, listener, write)
+        _shim(request, listener, write, program)
     os.close(write)
     answer = _read_all(read)
     os.close(read)
@@ -34,18 +35,18 @@ def fork_shim(request: ShimRequest, listener: _socket.socket) -> int:
     return int(answer[1:])
 
 
-def _shim(request: ShimRequest, listener: _socket.socket, report: int) -> None:
+def _shim(request: ShimRequest, listener: _socket.socket, report: int, program: Sealed | None) -> None:
     """The shim; never returns."""
     status = 1
     try:
         try:
-            become(request, (listener.fileno(), report))
+            become(request, (listener.fileno(), report, *(() if program is None else (program.fd,))))
         except OSError as error:
             os.write(report, f"{error.strerror or error}: {error.filename or ''}".encode())
             os._exit(1)
         os.write(report, _OK + str(os.getpid()).encode())
         os.close(report)
-        run(request, listener)
+        run(request, listener, program)
         status = 0
     finally:
         os._exit(status)

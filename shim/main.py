@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
 
+    from pycontainerd.linux.sealed import Sealed
     from shim.container import Container
     from shim.template import ShimRequest
 
@@ -33,13 +34,13 @@ THOROUGH = 20
 """One collection in so many looks at old objects, too; that copies pages which are shared with the template."""
 
 
-def run(request: ShimRequest, listener: _socket.socket) -> None:
+def run(request: ShimRequest, listener: _socket.socket, program: Sealed | None = None) -> None:
     """Serve until Shutdown."""
     log = Log(request.log_level, f" id={request.id} namespace={request.namespace}")
     loop = Loop(log)
     children = Children(loop, log)
     events = Publisher(loop, log, request.events, request.namespace)
-    defaults = Defaults(request.runtime, request.runtime_root)
+    defaults = Defaults(request.runtime, request.runtime_root, program)
     shim = Shim(request.namespace, loop, children, events, log, defaults)
     server = Server(loop, Service(shim), listener, log)
     life = Life(shim, server, request.socket)

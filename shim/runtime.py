@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pycontainerd.linux.sealed import Sealed
     from shim.children import Children, Exit
     from shim.loop import Steps
 
@@ -32,10 +33,14 @@ _NOTHING: list[str] = []
 class Runtime:
     """One program with the options of one container."""
 
-    __slots__ = ("_children", "_environment", "binary", "root", "systemd_cgroup")
+    __slots__ = ("_children", "_environment", "_program", "binary", "root", "systemd_cgroup")
 
-    def __init__(self, children: Children, binary: str, root: str, systemd_cgroup: bool) -> None:
+    def __init__(
+        self, children: Children, binary: str, root: str, systemd_cgroup: bool, program: Sealed | None = None
+    ) -> None:
+        """`program`, a copy, is run in place of `binary` as long as it is one of that very file."""
         self._children = children
+        self._program = program
         self.binary = binary
         self.root = root
         self.systemd_cgroup = systemd_cgroup
@@ -59,7 +64,9 @@ class Runtime:
         start = _size(log)
         try:
             hit(f"shim.runtime.{verb}")
-            parked = self._children.run(argv, self._environment, fds)
+            copy = self._program
+            program = copy.executable if copy is not None and copy.current(self.binary) else ""
+            parked = self._children.run(argv, self._environment, fds, program)
         except OSError as error:
             raise from_oserror(f"OCI runtime {verb} failed:", error) from None
         ended: Exit = yield from parked

@@ -22,8 +22,11 @@ One request is one datagram of at most 64 KiB holding a JSON object:
     cgroup         str            cgroup directory the shim joins (absolute path below /sys/fs/cgroup), "" for none
     runtime        str            optional: OCI runtime for create options that name none ("" probes crun, then runc)
     runtime_root   str            optional: runtime state root used when the create options name none
+    program        str            optional: absolute path of an OCI runtime of which a sealed copy comes along
+    program_identity  str         what the program's file was like when it was copied, see `linux.sealed`
 
-A request may carry one descriptor (SCM_RIGHTS): a socket that already listens; `socket` then only names it.
+A request may carry descriptors (SCM_RIGHTS): a socket that already listens, `socket` then only names it; and, as the
+last one, the copy of `program`.
 The reply is one datagram: {"seq": n, "pid": p} once the socket accepts connections, or {"seq": n, "error": "…"}.
 Requests are answered in order; several may be in flight. End of file on descriptor 3 ends the template, not the shims.
 
@@ -51,6 +54,7 @@ import sys
 import shim.preload  # noqa: F401 - first of all: what is rarely used must lie apart from the rest
 from pycontainerd.linux import cgroup, fds, idmap, openat2, prctl, signals
 from pycontainerd.linux.libc import libc
+from pycontainerd.linux.sealed import Sealed
 from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
 from pycontainerd.wire.messages import events_task, events_ttrpc, google, task_v3, ttrpc, types_runc
@@ -96,6 +100,9 @@ _HOT = (
 """What every container's life takes; the others are linked when they are first needed, by shims that need them."""
 
 
+_OPTIONAL = ("runtime", "runtime_root", "program", "program_identity")
+
+
 class ShimRequest:
     """One request, checked; the fields are those of the datagram."""
 
@@ -108,6 +115,8 @@ class ShimRequest:
         "log_level",
         "namespace",
         "oom_score_adj",
+        "program",
+        "program_identity",
         "runtime",
         "runtime_root",
         "socket",
@@ -118,7 +127,7 @@ class ShimRequest:
         for name in ("namespace", "id", "bundle", "socket"):
             if not isinstance(fields.get(name), str) or not fields[name]:
                 raise ValueError(f"template request: {name} must be a string that is not empty")
-        for name in ("events", "grpc_address", "log_level", "cgroup", "runtime", "runtime_root"):
+        for name in ("events", "grpc_address", "log_level", "cgroup", *_OPTIONAL):
             if not isinstance(fields.get(name) or "", str):
                 raise ValueError(f"template request: {name} must be a string")
         score = fields.get("oom_score_adj")
@@ -135,6 +144,8 @@ class ShimRequest:
         self.cgroup: str = fields.get("cgroup") or ""
         self.runtime: str = fields.get("runtime") or ""
         self.runtime_root: str = fields.get("runtime_root") or ""
+        self.program: str = fields.get("program") or ""
+        self.program_identity: str = fields.get("program_identity") or ""
 
 
 class Between:
@@ -150,7 +161,7 @@ class Between:
     def serve(self, control: _socket.socket) -> bool:
         """Take one datagram and reply; False at the end of the file."""
         try:
-            data, descriptors = fds.receive_fds(control, MESSAGE)
+            data, descriptors = fds.receive_fds(control, MESSAGE, 2)
         except ConnectionResetError:
             return False
         if not data:
@@ -172,11 +183,14 @@ class Between:
 
     def _fork(self, request: ShimRequest, descriptors: list[int]) -> int:
         request.runtime = request.runtime or self._default_runtime or default_binary()
+        program = None
+        if request.program and descriptors:
+            program = Sealed(request.program, request.program_identity, descriptors.pop())
         if descriptors:
-            return fork_shim(request, _socket.socket(fileno=descriptors[0]))
+            return fork_shim(request, _socket.socket(fileno=descriptors[0]), program)
         listener = listen(request.socket)
         try:
-            return fork_shim(request, listener)
+            return fork_shim(request, listener, program)
         except OSError:
             unlink(request.socket)
             raise

@@ -64,6 +64,11 @@ def mounted() -> Hierarchies:
     return hierarchies(_text("/proc/self/mountinfo"))
 
 
+def own() -> dict[str, str]:
+    """The groups of this process, as `membership` has them. Raises OSError when /proc is not there."""
+    return membership(_text("/proc/self/cgroup"))
+
+
 def membership(text: str) -> dict[str, str]:
     """/proc/PID/cgroup as controller (or `name=x`, or "" for v2) to path inside the hierarchy."""
     found: dict[str, str] = {}
@@ -148,19 +153,20 @@ def locate(pid: int, known: Hierarchies) -> Cgroup:
     Raises OSError when the process is gone.
     """
     theirs = membership(_text(f"/proc/{pid}/cgroup"))
-    ours = membership(_text("/proc/self/cgroup"))
+    ours = own()
     dirs = {
-        name: _beneath(known.v1[name], path)
+        name: beneath(known.v1[name], path)
         for name, path in theirs.items()
         if name in known.v1 and path != ours.get(name) and path != "/"
     }
     unified = ""
     if known.v2 is not None and theirs.get("", "/") not in ("/", ours.get("")):
-        unified = _beneath(known.v2, theirs[""])
+        unified = beneath(known.v2, theirs[""])
     return Cgroup(dirs, unified, known.unified)
 
 
-def _beneath(where: tuple[str, str], path: str) -> str:
+def beneath(where: tuple[str, str], path: str) -> str:
+    """The directory of the group `path` in a hierarchy mounted at (mount point, root)."""
     point, root = where
     if root != "/" and (path == root or path.startswith(f"{root}/")):
         path = path[len(root) :]

@@ -27,6 +27,7 @@ from pycontainerd.core.runtimes import (
 from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime import bundle as bundles
 from pycontainerd.runtime.deaths import lay_out
+from pycontainerd.runtime.programs import Programs
 from pycontainerd.runtime.spec import bundle_config, read_spec
 from pycontainerd.wire import failpoint
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.tasks import CreateTask
     from pycontainerd.core.values import Mount
     from pycontainerd.core.volumes import ContainerMounts
+    from pycontainerd.linux.sealed import Sealed
     from pycontainerd.runtime.checkpoints import Checkpoints
     from pycontainerd.runtime.foreign import ForeignShims
     from pycontainerd.runtime.probe import RuntimeProbe
@@ -84,7 +86,8 @@ class TaskSettings:
 class Prepared:
     """A bundle that waits for its shim. ``bootstrap`` is set when the address is known beforehand.
 
-    ``joins``: the shim runs already. ``sandboxed``: it is a sandbox's, and not ours to end.
+    ``joins``: the shim runs already. ``sandboxed``: it is a sandbox's, and not ours to end. ``program``: the OCI
+    runtime as a new shim is to run it.
     """
 
     bundle: Bundle
@@ -96,6 +99,7 @@ class Prepared:
     sandboxed: bool = False
     mounts: str = ""
     checkpoint: str = ""
+    program: Sealed | None = None
 
 
 class Preparer:
@@ -124,6 +128,7 @@ class Preparer:
         self._builtin_binary, self._probe, self._seccomp = builtin_binary, probe, seccomp
         self._checkpoints, self._mounts, self._sandbox = checkpoints, mounts, sandbox
         self._volumes, self._network = volumes, network
+        self._programs = Programs()
 
     def prepare(self, namespace: str, request: CreateTask) -> Prepared:
         """Make the bundle of a task. Raises NotFound, InvalidArgument, Unknown, ResourceExhausted; leaves nothing."""
@@ -138,13 +143,21 @@ class Preparer:
             self._foreign.resolve(choice.binary)
         bundle = bundle_of(self._settings.state, self._settings.root, namespace, container.id)
         bootstrap = self._shared_shim(namespace, container, request)
-        bpf = ""
+        bpf, program = "", None
         if choice.builtin:
             config = self._settings.runtimes.get(runtime, RuntimeConfig())
             options, binary = self._builtin_options(options, config, view)
             bpf = self._filter(view) if is_crun(binary) else ""
+            program = self._programs.get(binary)
         prepared = Prepared(
-            bundle, choice, request.rootfs, options, bootstrap, bootstrap is not None, bool(container.sandbox)
+            bundle,
+            choice,
+            request.rootfs,
+            options,
+            bootstrap,
+            bootstrap is not None,
+            bool(container.sandbox),
+            program=program,
         )
         try:
             self._make(bundle, self._config(namespace, container, view, bpf), view.root_group)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.bundle import Bundle
     from pycontainerd.core.runtimes import ShimChoice
     from pycontainerd.core.values import AnyValue
+    from pycontainerd.linux.sealed import Sealed
     from pycontainerd.runtime.foreign import Addresses, ForeignShims
     from pycontainerd.runtime.template import Template
 
@@ -171,8 +172,11 @@ class Shims:
         path = socket_path(settings.socket_dir, settings.addresses.grpc, bundle.namespace, group)
         return Bootstrap(f"unix://{path}", 3)
 
-    async def start_builtin(self, bundle: Bundle, bootstrap: Bootstrap) -> Shim:
-        """Have the template fork a shim for the bundle, or join the group's; it holds the bundle's id from here on."""
+    async def start_builtin(self, bundle: Bundle, bootstrap: Bootstrap, program: Sealed | None = None) -> Shim:
+        """Have the template fork a shim for the bundle, or join the group's; it holds the bundle's id from here on.
+
+        A new shim is handed ``program``, the OCI runtime it will most likely use.
+        """
         async with self._lock((bundle.namespace, bootstrap.address)):
             shim = await self._shared(bundle, bootstrap)
             if shim is None:
@@ -188,19 +192,21 @@ class Shims:
                     oom_score_adj=settings.oom_score_adj,
                     runtime=_NAMED_ALWAYS,
                     runtime_root=settings.runtime_root,
+                    program="" if program is None else program.path,
+                    program_identity="" if program is None else program.identity,
                 )
                 try:
-                    shim = await self._fork(request, bootstrap)
+                    shim = await self._fork(request, bootstrap, program)
                 except PycontainerdError:
                     self.drop_socket(bootstrap)
                     raise
             shim.holds.add(bundle.id)
             return shim
 
-    async def _fork(self, request: ShimRequest, bootstrap: Bootstrap) -> Shim:
+    async def _fork(self, request: ShimRequest, bootstrap: Bootstrap, program: Sealed | None) -> Shim:
         """Fork and connect. A template that died over it leaves in doubt whether the shim lives: it is asked."""
         for _ in range(_FORKS):
-            certain = await self._template.fork(request)
+            certain = await self._template.fork(request, None if program is None else program.fd)
             try:
                 shim = await self._connect(request.namespace, bootstrap, self._settings.builtin_binary)
                 if not certain:

@@ -32,6 +32,7 @@ from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime.convert import any_message, any_value, exit_of, mount_message, now, process_of
 from pycontainerd.runtime.deaths import Remains, lay_out
 from pycontainerd.runtime.exits import UNKNOWN, delete_event
+from pycontainerd.runtime.groupmoves import GroupMoves
 from pycontainerd.runtime.publishing import Publishing
 from pycontainerd.runtime.shims import ShimGone, connect_task
 from pycontainerd.runtime.table import Table, Task
@@ -81,6 +82,7 @@ class Tasks:
         self.table, self.shims, self.preparer, self.foreign = table, shims, preparer, foreign
         self.offload = offload
         self.publishing = Publishing(table, publish)
+        self._moves = GroupMoves()
         self._containers, self._checkpoints, self._span = containers, checkpoints, span
         self.watcher: TaskWatcher = NoTaskWatcher()
         self._background: set[asyncio.Task[object]] = set()
@@ -116,23 +118,27 @@ class Tasks:
     async def _create(self, namespace: str, request: CreateTask) -> int:
         self.table.reserve(namespace, request.container_id)
         try:
-            with self._span("task.prepare", container=request.container_id):
-                prepared = await self.offload(self.preparer.prepare, namespace, request)
-            log = self.shims.open_log(prepared.bundle)
-            try:
-                task = await self._create_in_shim(prepared, request)
-            except BaseException:
-                if log is not None:
-                    log.close()
-                await self.offload(self.preparer.discard, prepared)
-                raise
-            task.log = log
-            self.adopt(task)
-            self.watcher.created(namespace, task.id, task.pid)
-            failpoint.hit("task.create.done")
-            return task.pid
+            with self._moves.expected():
+                return await self._make(namespace, request)
         finally:
             self.table.release(namespace, request.container_id)
+
+    async def _make(self, namespace: str, request: CreateTask) -> int:
+        with self._span("task.prepare", container=request.container_id):
+            prepared = await self.offload(self.preparer.prepare, namespace, request)
+        log = self.shims.open_log(prepared.bundle)
+        try:
+            task = await self._create_in_shim(prepared, request)
+        except BaseException:
+            if log is not None:
+                log.close()
+            await self.offload(self.preparer.discard, prepared)
+            raise
+        task.log = log
+        self.adopt(task)
+        self.watcher.created(namespace, task.id, task.pid)
+        failpoint.hit("task.create.done")
+        return task.pid
 
     def adopt(self, task: Task) -> None:
         """Put a task into the table; one whose shim was lost this very moment is cleaned up after at once."""
@@ -173,7 +179,7 @@ class Tasks:
         if prepared.joins and bootstrap is not None:
             return await self.shims.join(bundle, bootstrap, self.shims.builtin_binary)
         if prepared.choice.builtin and bootstrap is not None:
-            return await self.shims.start_builtin(bundle, bootstrap)
+            return await self.shims.start_builtin(bundle, bootstrap, prepared.program)
         return await self.shims.start_foreign(bundle, prepared.choice, prepared.options)
 
     async def _undo_in_shim(self, prepared: Prepared, shim: Shim) -> None:
@@ -429,6 +435,7 @@ class Tasks:
             task.abandon()
         for work in self._background:
             work.cancel()
+        self._moves.close()
         self.shims.disconnect_all()
 
 

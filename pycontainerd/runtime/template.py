@@ -19,13 +19,14 @@ from pycontainerd.linux import process
 from pycontainerd.wire import failpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MAX_MESSAGE = 64 << 10
 """Largest datagram of the protocol, in bytes."""
 REQUEST_LIMIT = 10.0
 """Seconds the template has for one shim; measured in milliseconds when all is well."""
 _ATTEMPTS = 3
+_FULL_PAUSE = 0.002
 _PROGRAM = (
     "import os, sys; fd = int(sys.argv.pop()); "
     "os.dup2(fd, 3) if fd != 3 else os.set_inheritable(3, True); fd == 3 or os.close(fd); "
@@ -52,6 +53,8 @@ class ShimRequest:
     cgroup: str = ""
     runtime: str = ""
     runtime_root: str = ""
+    program: str = ""
+    program_identity: str = ""
 
 
 class Template:
@@ -97,8 +100,10 @@ class Template:
         self._socket = ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
 
-    async def fork(self, request: ShimRequest) -> int:
+    async def fork(self, request: ShimRequest, program: int | None = None) -> int:
         """Have a shim forked that listens on ``request.socket``; return its pid (0 when only its socket tells of it).
+
+        ``program`` is the descriptor of the sealed copy of ``request.program``; without one, leave both empty.
 
         Raises Unknown with the template's reason, DeadlineExceeded, or Unavailable when templates keep dying.
         """
@@ -108,12 +113,12 @@ class Template:
             await self.start()
             failpoint.hit("template.request")
             try:
-                return await self._ask(request)
+                return await self._ask(request, program)
             except ConnectionError:
                 continue
         raise Unavailable("shim template", hint=f"it died {_ATTEMPTS} times while starting a shim for {request.id}")
 
-    async def _ask(self, request: ShimRequest) -> int:
+    async def _ask(self, request: ShimRequest, program: int | None) -> int:
         loop = asyncio.get_running_loop()
         self._sequence += 1
         sequence = self._sequence
@@ -126,7 +131,7 @@ class Template:
         assert control is not None
         try:
             async with asyncio.timeout(REQUEST_LIMIT):
-                await loop.sock_sendall(control, message)
+                await _send(control, message, () if program is None else (program,))
                 return await future
         except TimeoutError:
             raise DeadlineExceeded("shim", request.id, f"the template did not fork it in {REQUEST_LIMIT:g} s") from None
@@ -193,6 +198,17 @@ class Template:
         """End the template; its shims live on. Idempotent."""
         if self._socket is not None:
             self._drop()
+
+
+async def _send(control: socket.socket, message: bytes, descriptors: Sequence[int]) -> None:
+    """Send one datagram with descriptors, waiting while the socket is full. Raises OSError."""
+    while True:
+        try:
+            socket.send_fds(control, [message], descriptors)
+        except BlockingIOError:
+            await asyncio.sleep(_FULL_PAUSE)
+        else:
+            return
 
 
 def _answers(path: str) -> bool:

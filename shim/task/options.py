@@ -47,7 +47,8 @@ def runtime_of(shim: Shim, options: Options) -> Runtime:
     if not binary:
         binary = shim.defaults.runtime = default_binary()
     root = options.root or shim.defaults.runtime_root or DEFAULT_ROOT
-    return Runtime(shim.children, find(binary), f"{root}/{shim.namespace}", options.systemd_cgroup)
+    copy = shim.defaults.program
+    return Runtime(shim.children, find(binary), f"{root}/{shim.namespace}", options.systemd_cgroup, copy)
 
 
 def create_arguments(options: Options) -> list[str]:
