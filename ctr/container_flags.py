@@ -6,7 +6,7 @@ import os
 
 from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, converted, flag
-from pycontainerd.core import mountspec, settings, spec_devices, spec_resources
+from pycontainerd.core import mountspec, publish, settings, spec_devices, spec_resources
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.units import parse_bytes, parse_duration, parse_nano_cpus
 
@@ -67,8 +67,12 @@ FLAGS = (
     flag("memory-swappiness", "", INT, "How readily memory is swapped, 0 to 100", default="-1"),
     flag("mount", "", LIST, "Attach a file system (type=bind, volume, tmpfs or image)", metavar="mount"),
     flag("name", "", STRING, "Give the container a name"),
-    flag("network", "", STRING, "Network to use (host, none, container:NAME)", metavar="network"),
-    flag("net", "", STRING, "The same as --network"),
+    flag("ip6", "", STRING, "IPv6 address in a network"),
+    flag("link", "", LIST, "Not offered: put both containers on one network"),
+    flag("mac-address", "", STRING, "MAC address of the container's interface"),
+    flag("network", "", LIST, "Network to use (NAME, bridge, host, none, container:NAME)", metavar="network"),
+    flag("net", "", LIST, "The same as --network"),
+    flag("net-alias", "", LIST, "The same as --network-alias"),
     flag("network-alias", "", LIST, "Further name in a network"),
     flag("no-healthcheck", "", BOOL, "Disable any health check of the image"),
     flag("oom-kill-disable", "", BOOL, "Never kill when memory runs out"),
@@ -83,6 +87,7 @@ FLAGS = (
     flag("quiet", "q", BOOL, "Say nothing while pulling"),
     flag("read-only", "", BOOL, "Mount the root file system read-only"),
     flag("restart", "", STRING, "Restart policy (no, on-failure[:N], always, unless-stopped)", default="no"),
+    flag("restart-on-unhealthy", "", BOOL, "Stop and start it again when its health check fails"),
     flag("rm", "", BOOL, "Remove the container when it exits"),
     flag("runtime", "", STRING, "OCI runtime, or shim, to use"),
     flag("security-opt", "", LIST, "Security options"),
@@ -124,7 +129,9 @@ def config(values: Values, image: str, command: list[str]) -> Json:
     if values.given("stop-timeout"):
         result["StopTimeout"] = values.number("stop-timeout")
     if values.items("expose"):
-        result["ExposedPorts"] = {port if "/" in port else port + "/tcp": {} for port in values.items("expose")}
+        result["ExposedPorts"] = {_usage(publish.exposed, port): {} for port in values.items("expose")}
+    for port in _bindings(values):
+        result.setdefault("ExposedPorts", {})[port] = {}
     volumes = _volumes(values)[1]
     if volumes:
         result["Volumes"] = volumes
@@ -156,14 +163,10 @@ def _health(values: Values) -> Json:
 
 def host_config(values: Values) -> Json:
     """Docker's HostConfig of the command line: only what was asked for, and the defaults everybody looks at."""
-    network = values.text("network") or values.text("net") or "default"
-    for name in ("publish", "publish-all", "ip", "network-alias"):
-        if values.given(name):
-            raise Failure(f"--{name} needs a bridge network, which is not offered yet", "use --network host")
-    if network not in ("default", "host", "none") and not network.startswith("container:"):
-        raise Failure(f"network {network} not found", "there are host, none and container:NAME")
     result: Json = {
-        "NetworkMode": network,
+        "NetworkMode": endpoints(values)[0]["network"],
+        "PortBindings": _bindings(values),
+        "PublishAllPorts": values.on("publish-all"),
         "RestartPolicy": converted(values, "restart", settings.parse_restart) or {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": values.on("rm"),
         "Privileged": values.on("privileged"),
@@ -175,6 +178,45 @@ def host_config(values: Values) -> Json:
     _limits(values, result)
     _attachments(values, result)
     return result
+
+
+def endpoints(values: Values) -> list[Json]:
+    """The networks of the command line as endpoint requests, the first being the container's network mode."""
+    if values.items("link"):
+        raise Failure("--link is not offered", "put both containers on one network, where they find each other by name")
+    texts = values.items("network") + values.items("net") or ["default"]
+    found = [_network(text) for text in texts]
+    first, mode = found[0], found[0]["network"]
+    aliases = values.items("network-alias") + values.items("net-alias")
+    if aliases:
+        first["aliases"] = [*first.get("aliases", ()), *aliases]
+    first.update((key, values.text(name)) for name, key in _ADDRESSES if values.given(name))
+    if not publish.is_bridged(mode):
+        if len(found) > 1:
+            raise UsageError(f"network mode {mode} cannot be combined with other networks")
+        if mode.startswith("container:") and (values.items("publish") or values.on("publish-all")):
+            raise UsageError(
+                "conflicting options: port publishing and the container type network mode",
+                "publish the ports on the container whose network is joined",
+            )
+        if len(first) > 1:
+            raise UsageError("network-scoped options are for user-defined networks", f"--network {mode} has no names")
+    elif aliases and mode in ("default", "bridge"):
+        raise UsageError("network-scoped alias is supported only for containers in user defined networks")
+    return found
+
+
+_ADDRESSES = (("ip", "ip"), ("ip6", "ip6"), ("mac-address", "mac"))
+
+
+def _network(text: str) -> Json:
+    network: Json = _usage(publish.parse_network, text)
+    return network
+
+
+def _bindings(values: Values) -> Json:
+    requests = [request for text in values.items("publish") for request in _usage(publish.parse, text)]
+    return publish.bindings(requests)
 
 
 def _copy(values: Values, result: Json) -> None:
@@ -208,7 +250,10 @@ _NUMBERS = (
     ("cpu-shares", "CpuShares"), ("memory-swappiness", "MemorySwappiness"), ("oom-score-adj", "OomScoreAdj"),
     ("pids-limit", "PidsLimit"),
 )  # fmt: skip
-_SWITCHES = (("init", "Init"), ("oom-kill-disable", "OomKillDisable"), ("read-only", "ReadonlyRootfs"))
+_SWITCHES = (
+    ("init", "Init"), ("oom-kill-disable", "OomKillDisable"), ("read-only", "ReadonlyRootfs"),
+    ("restart-on-unhealthy", "RestartOnUnhealthy"),
+)  # fmt: skip
 
 
 def _limits(values: Values, result: Json) -> None:

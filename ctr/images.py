@@ -90,7 +90,7 @@ def _filtered(context: Context, found: list[Image], filters: list[str]) -> list[
             found = [image for image in found if _fits(image, value)]
         elif key == "dangling" and value in ("true", "false", "1", "0"):
             dangling = value in ("true", "1")
-            found = [image for image in found if (not images.split_name(image.name)[1]) is dangling]
+            found = [image for image in found if image.name.startswith(images.NAMELESS) is dangling]
         elif key == "label" and equals:
             found = [image for image in found if _has_label(context, image, value)]
         elif key in ("before", "since") and equals:

@@ -1,13 +1,12 @@
-"""``pyctr inspect``: everything about containers, images or volumes, in the shape of Docker's JSON."""
+"""``pyctr inspect``: everything about containers, images, networks or volumes, in the shape of Docker's JSON."""
 
 from __future__ import annotations
 
-import sys
-
-from ctr.errors import describe
+from ctr.errors import UsageError
 from ctr.flags import BOOL, STRING, Command, flag
-from pycontainerd.client import containers, images, inspect, state, supervisor, volumes
-from pycontainerd.core.errors import NotFound, PycontainerdError, Unavailable
+from ctr.showing import show_all
+from pycontainerd.client import containers, images, inspect, networks, state, supervisor, volumes
+from pycontainerd.core.errors import NotFound, PycontainerdError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "inspect",
     "[OPTIONS] NAME|ID [NAME|ID...]",
-    "Show everything about containers, images or volumes",
+    "Show everything about containers, images, networks or volumes",
     (
         flag("format", "f", STRING, "Format output with a Go template (or json)"),
         flag("size", "s", BOOL, "Display total file sizes if the type is container"),
-        flag("type", "", STRING, "Only look for this type (container, image or volume)"),
+        flag("type", "", STRING, "Only look for this type (container, image, network or volume)"),
     ),
     least=1,
     example="pyctr inspect -f '{{.State.Status}}' web",
@@ -35,55 +34,52 @@ COMMAND = Command(
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0; 1 when one of them is not there, the others being shown."""
     kind = values.text("type")
-    if context.spelling.split()[0] in ("container", "image"):
-        kind = context.spelling.split()[0]
-    found: list[Json] = []
-    failures: list[PycontainerdError] = []
-    for name in arguments:
-        try:
-            found.append(_look_up(context, name, kind))
-        except Unavailable:
-            raise
-        except PycontainerdError as error:
-            failures.append(error)
-    show(found, values.text("format"))
-    for failure in failures:
-        print(f"pyctr: {describe(failure)[0]}", file=sys.stderr)
-    return 1 if failures else 0
+    group = context.spelling.split()[0]
+    if group in ("container", "image"):
+        kind = group
+    if kind not in ("", *_KINDS):
+        raise UsageError(f'"{kind}" is not a valid value for --type', f"there are {', '.join(_KINDS)}")
+    return show_all(arguments, lambda name: _look_up(context, name, kind), values.text("format"))
 
 
 def _look_up(context: Context, name: str, kind: str) -> Json:
-    if kind in ("", "container"):
+    for each in [kind] if kind else _KINDS:
         try:
-            container = containers.find(context.daemon, name)
-            mounts = volumes.shown(context.daemon, container)
-            now = state.of(context.daemon, container)
-            if now.health is not None:
-                now.health = supervisor.health(context.daemon, container.id)
-            return inspect.container(container, now, mounts)
-        except NotFound:
-            if kind:
-                raise
-    if kind in ("", "image"):
-        image = images.find(context.daemon, name)
-        if image is not None:
-            return _image(context, image)
-        if kind:
-            raise NotFound(f"No such image: {name}")
-    if kind in ("", "volume"):
-        from ctr.volume_inspect import document
-
-        try:
-            return document(volumes.get(context.daemon, name))
+            return _KINDS[each](context, name)
         except NotFound:
             if kind:
                 raise
     raise NotFound(f"No such object: {name}")
 
 
-def _image(context: Context, image: Any) -> Json:
+def _container(context: Context, name: str) -> Json:
+    container = containers.find(context.daemon, name)
+    mounts = volumes.shown(context.daemon, container)
+    now = state.of(context.daemon, container)
+    if now.health is not None:
+        now.health = supervisor.health(context.daemon, container.id)
+    sandbox = networks.sandboxes(context.daemon, [container.id]).get(container.id)
+    return inspect.container(container, now, mounts, sandbox)
+
+
+def _volume(context: Context, name: str) -> Json:
+    from ctr.volume_inspect import document
+
+    return document(volumes.get(context.daemon, name))
+
+
+def _network(context: Context, name: str) -> Json:
+    from ctr.network_inspect import look_up
+
+    return look_up(context, name)
+
+
+def _image(context: Context, name: str) -> Json:
     from ctr.images import image_size
 
+    image = images.find(context.daemon, name)
+    if image is None:
+        raise NotFound(f"No such image: {name}")
     try:
         size = image_size(context, images.contents(context.daemon, image), {})
     except PycontainerdError:
@@ -91,14 +87,4 @@ def _image(context: Context, image: Any) -> Json:
     return inspect.image(context.daemon, image, size)
 
 
-def show(found: list[Json], how: str) -> None:
-    if not how:
-        import json
-
-        print(json.dumps(found, indent=4, ensure_ascii=False))
-        return
-    from ctr.template import Template
-
-    template = Template("{{json .}}" if how == "json" else how)
-    for document in found:
-        print(template.execute(document))
+_KINDS = {"container": _container, "image": _image, "network": _network, "volume": _volume}

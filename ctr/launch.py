@@ -30,7 +30,8 @@ def make(context: Context, values: Values, arguments: list[str]) -> Created:
     if cidfile and os.path.lexists(cidfile):
         raise Failure(f"container ID file found, make sure the other container isn't running or delete {cidfile}")
     image = find_image(context, values, arguments[0])
-    created = create(context.daemon, image, values.text("name"), config, host_config)
+    joined = container_flags.endpoints(values)
+    created = create(context.daemon, image, values.text("name"), config, host_config, joined)
     if cidfile:
         with open(cidfile, "x", encoding="ascii") as file:
             file.write(created.container.id)

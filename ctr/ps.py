@@ -7,7 +7,7 @@ import time
 from ctr.errors import UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, Command, flag
 from ctr.output import Table, ellipsis, short
-from pycontainerd.client import containers, volumes
+from pycontainerd.client import containers, networks, volumes
 from pycontainerd.client import state as states
 from pycontainerd.client.images import familiar
 from pycontainerd.client.state import STATUSES
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ctr.flags import Values
     from pycontainerd.client.containers import Container
     from pycontainerd.client.state import State
+    from pycontainerd.wire.messages.networks import Sandbox
 
     Row = dict[str, Any]
 
@@ -71,7 +72,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             print(container.id if values.on("no-trunc") else short(container.id))
         return 0
     now = time.time_ns()
-    rows = [_row(context, values, container, state, now) for container, state in found]
+    sandboxes = networks.sandboxes(context.daemon) if any(state.running for _, state in found) else {}
+    rows = [_row(context, values, container, (state, sandboxes.get(container.id)), now) for container, state in found]
     columns = COLUMNS if not values.on("size") else (*COLUMNS, ("Size", "SIZE"))
     Table(columns, MORE).print(rows, values.text("format"))
     return 0
@@ -123,7 +125,7 @@ def _tests(wanted: dict[str, list[str]], everything: list[Container]) -> list[Ca
         "exited": lambda texts: lambda _, state: state.status == "exited" and str(state.exit_code) in texts,
         "label": lambda texts: lambda item, _: all(_has_label(item, text) for text in texts),
         "ancestor": lambda texts: lambda item, _: any(_has_image(item, text) for text in texts),
-        "network": lambda texts: lambda item, _: item.host_config.get("NetworkMode") in texts,
+        "network": lambda texts: lambda item, _: any(name in texts for name in networks.names_of(item)),
         "volume": lambda texts: lambda item, _: any(_has_mount(item, text) for text in texts),
         "before": lambda texts: lambda item, _: item.created < _moment_of(texts[-1], everything),
         "since": lambda texts: lambda item, _: item.created > _moment_of(texts[-1], everything),
@@ -167,7 +169,8 @@ def _moment_of(text: str, everything: list[Container]) -> int:
     raise UsageError(f"No such container: {text}")
 
 
-def _row(context: Context, values: Values, container: Container, state: State, now: int) -> Row:
+def _row(context: Context, values: Values, container: Container, live: tuple[State, Sandbox | None], now: int) -> Row:
+    state, sandbox = live
     whole = values.on("no-trunc")
     words = [*(container.config.get("Entrypoint") or ()), *(container.config.get("Cmd") or ())]
     command = " ".join(f"'{word}'" if " " in word else word for word in words)
@@ -186,17 +189,24 @@ def _row(context: Context, values: Values, container: Container, state: State, n
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", created),
         "Status": state.sentence(now),
         "State": state.status,
-        "Ports": "",
+        "Ports": _ports(container, sandbox) if state.running else "",
         "Names": container.name,
         "Labels": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
         "Mounts": ",".join(mount if whole else ellipsis(mount, 15) for mount in mounts),
-        "Networks": container.host_config.get("NetworkMode") or "",
+        "Networks": ",".join(networks.names_of(container)),
         "LocalVolumes": str(len({entry["volume"] for entry in entries if entry["type"] == "volume"})),
         "Size": "0B",
     }
     if values.on("size"):
         row["Size"] = _size(context, container)
     return row
+
+
+def _ports(container: Container, sandbox: Sandbox | None) -> str:
+    """``0.0.0.0:8080->80/tcp, :::8080->80/tcp, 443/tcp``."""
+    ports = networks.ports_of(sandbox)
+    texts = [f"{entry['HostIp']}:{entry['HostPort']}->{port}" for port, entries in ports.items() for entry in entries]
+    return ", ".join(texts + [port for port in container.config.get("ExposedPorts") or () if port not in ports])
 
 
 def _size(context: Context, container: Container) -> str:

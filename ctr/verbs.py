@@ -49,6 +49,13 @@ top       Show the processes of a container                              top, co
 unpause   Let paused containers run on                                   unpause, container unpause
 update    Update the limits and the restart policy of containers         update, container update
 wait      Wait until containers stop, then print their exit codes        wait, container wait
+network_connect     Connect a container to a network                 network connect
+network_create      Create a network                                 network create
+network_disconnect  Disconnect a container from a network            network disconnect
+network_inspect     Show everything about networks                   network inspect
+network_ls          List networks                                    network ls, network list
+network_prune       Remove networks that no container is on          network prune
+network_rm          Remove one or more networks                      network rm, network remove
 volume_clone    Make a volume with the content of another                volume clone
 volume_create   Create a volume                                          volume create
 volume_export   Write the content of a volume as a tar archive           volume export
@@ -65,6 +72,7 @@ COMMON = 7
 GROUPS = {
     "container": "Manage containers",
     "image": "Manage images",
+    "network": "Manage networks",
     "system": "Manage pyctr",
     "volume": "Manage volumes",
 }

@@ -35,7 +35,7 @@ COMMAND = Command(
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0; 1 when one of them is not there, the others being shown."""
-    from ctr.inspect import show
+    from ctr.showing import show
 
     found: list[Json] = []
     failures: list[PycontainerdError] = []

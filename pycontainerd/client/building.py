@@ -39,7 +39,6 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 _UNCOMPRESSED = "containerd.io/uncompressed"
-_DANGLING = "docker.io/library/none@"
 _CHUNK = 1 << 20
 
 
@@ -64,7 +63,7 @@ def commit(daemon: Daemon, container: Container, name: str, config: Json, story:
         layer = _changed(daemon, record.snapshotter, record.snapshot_key, lease)
         layers = [*(base.manifest.get("layers") or ()), layer]
         diff_ids = [*base.diff_ids, layer["annotations"][_UNCOMPRESSED]]
-        document = {key: base.config[key] for key in ("architecture", "os", "variant") if key in base.config}
+        document: Json = {key: base.config[key] for key in ("architecture", "os", "variant") if key in base.config}
         history = [*(base.config.get("history") or ())]
         made = _Making(document, history, layers, diff_ids)
         return made.write(daemon, name, config, story, lease)
@@ -124,8 +123,8 @@ class _Making:
         labels.update({f"containerd.io/gc.ref.content.l.{i}": layer["digest"] for i, layer in enumerate(plain)})
         top = _document(daemon, manifest, MANIFEST, labels, lease)
         target = Descriptor(media_type=MANIFEST, digest=top["digest"], size=top["size"])
-        images.create(daemon, name or _DANGLING + top["digest"], target)
-        _unpack(daemon, target, name or _DANGLING + top["digest"], lease)
+        images.create(daemon, name or images.NAMELESS + top["digest"], target)
+        _unpack(daemon, target, name or images.NAMELESS + top["digest"], lease)
         return str(top["digest"])
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-from pycontainerd.client import containers, files, host, leases, names, snapshots, volumes
+from pycontainerd.client import containers, files, host, names, networks, snapshots, volumes
 from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
 from pycontainerd.client.times import rfc3339
-from pycontainerd.core import mountentries, settings, spec
+from pycontainerd.core import mountentries, publish, settings, spec
 from pycontainerd.core.errors import InvalidArgument, NotFound
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
@@ -40,8 +40,11 @@ class Created:
         self.container, self.mounts = container, mounts
 
 
-def create(daemon: Daemon, image: image_nouns.Contents, name: str, config: Json, host_config: Json) -> Created:
-    """Make a container of ``image``. ``config`` and ``host_config`` are Docker's, as the user gave them.
+def create(
+    daemon: Daemon, image: image_nouns.Contents, name: str, config: Json, host_config: Json, joined: Sequence[Json] = ()
+) -> Created:
+    """Make a container of ``image``. ``config`` and ``host_config`` are Docker's, as the user gave them; ``joined`` are
+    the networks it joins, as ``core.publish`` parses them.
 
     Raises InvalidArgument for settings that make no sense, Conflict when the name is taken, NotFound when the image is
     not unpacked for the snapshotter.
@@ -58,6 +61,9 @@ def create(daemon: Daemon, image: image_nouns.Contents, name: str, config: Json,
         mounts = _snapshot(daemon, snapshotter, draft.id, image, lease=lease, labels=_bound(host_config))
         undo += [lambda: snapshots.remove(daemon, snapshotter, draft.id), lease.drop]
         record = draft.record(document, snapshotter)
+        network = publish.extension(draft.config, host_config, joined)
+        if network is not None:
+            record.extensions = {**record.extensions, publish.EXTENSION: networks.packed(network)}
         if entries:
             _add_entries(daemon, record, entries, lease, undo)
         record = containers.create(daemon, record)
@@ -79,6 +85,8 @@ class _Lease:
     def id(self) -> str:
         """Of the lease."""
         if not self._id:
+            from pycontainerd.client import leases
+
             self._id = f"create-{os.urandom(8).hex()}"
             leases.create(self._daemon, self._id, {})
         return self._id
@@ -86,6 +94,8 @@ class _Lease:
     def drop(self) -> None:
         """Let go."""
         if self._id:
+            from pycontainerd.client import leases
+
             leases.delete(self._daemon, self._id)
             self._id = ""
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SERVICE = "containerd.services.images.v1.Images"
 SNAPSHOTTER = "overlayfs"
 _OFFICIAL = "docker.io/library/"
+NAMELESS = _OFFICIAL + "none@"
+"""Beginning of the names that images without a name are kept under; their digest follows."""
 _HEX = "0123456789abcdef"
 
 
@@ -54,6 +56,8 @@ def familiar(name: str) -> str:
 
 def split_name(name: str) -> tuple[str, str, str]:
     """Repository (familiar), tag and digest of a full name; the latter two may be empty."""
+    if name.startswith(NAMELESS):
+        return "<none>", "", name.removeprefix(NAMELESS)
     rest, _, digest = name.partition("@")
     head, colon, tag = rest.rpartition(":")
     if not colon or "/" in tag:
@@ -137,11 +141,16 @@ class Contents:
     @property
     def chain(self) -> list[str]:
         """Names of the layers' snapshots, the lowest first (OCI image-spec, chain ids)."""
-        names: list[str] = []
-        for diff_id in self.diff_ids:
-            joined = f"{names[-1]} {diff_id}".encode() if names else b""
-            names.append("sha256:" + sha256(joined).hexdigest() if names else diff_id)
-        return names
+        return chain_of(self.diff_ids)
+
+
+def chain_of(diff_ids: Sequence[str]) -> list[str]:
+    """Chain ids of layers by the digests of their plain tars, the lowest first."""
+    names: list[str] = []
+    for diff_id in diff_ids:
+        joined = f"{names[-1]} {diff_id}".encode() if names else b""
+        names.append("sha256:" + sha256(joined).hexdigest() if names else diff_id)
+    return names
 
 
 def contents(daemon: Daemon, image: messages.Image, platform: str = "") -> Contents:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pycontainerd.client import images
+from pycontainerd.client import images, networks
 from pycontainerd.client.times import NEVER, ns, rfc3339
 from pycontainerd.core import spec_mounts
 from pycontainerd.core.errors import PycontainerdError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pycontainerd.client.daemon import Daemon
     from pycontainerd.client.state import State
     from pycontainerd.wire.messages.images import Image
+    from pycontainerd.wire.messages.networks import Endpoint, Sandbox
     from pycontainerd.wire.messages.supervisor import HealthState
 
     Json = dict[str, Any]
@@ -92,7 +93,7 @@ _CONFIG_DEFAULTS: Json = {
 }
 
 
-def container(found: Container, now: State, mounts: Iterable[Json] = ()) -> Json:
+def container(found: Container, now: State, mounts: Iterable[Json] = (), sandbox: Sandbox | None = None) -> Json:
     """Docker's document of a container; ``mounts`` come from ``volumes.shown``."""
     config = {**_CONFIG_DEFAULTS, **{key: value for key, value in found.config.items() if value is not None}}
     document = found.spec
@@ -122,7 +123,7 @@ def container(found: Container, now: State, mounts: Iterable[Json] = ()) -> Json
         "GraphDriver": {"Name": found.record.snapshotter, "Data": {"Key": found.record.snapshot_key}},
         "Mounts": list(mounts),
         "Config": config,
-        "NetworkSettings": _network(found.host_config),
+        "NetworkSettings": _network(found, sandbox),
     }
 
 
@@ -167,11 +168,53 @@ def _health(health: HealthState) -> Json:
     }
 
 
-def _network(host_config: Json) -> Json:
-    mode = str(host_config.get("NetworkMode") or "default")
-    endpoint = {"NetworkID": "", "EndpointID": "", "Gateway": "", "IPAddress": "", "MacAddress": ""}
-    networks = {} if mode.startswith("container:") else {"none" if mode == "default" else mode: endpoint}
-    return {"Ports": {}, "IPAddress": "", "Gateway": "", "MacAddress": "", "Networks": networks}
+_ENDPOINT_DEFAULTS: Json = {
+    "IPAMConfig": None, "Links": None, "Aliases": None, "NetworkID": "", "EndpointID": "", "Gateway": "",
+    "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+    "MacAddress": "", "DriverOpts": None,
+}  # fmt: skip
+_FIRST = (
+    "EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress", "IPPrefixLen", "IPv6Gateway",
+    "MacAddress",
+)  # fmt: skip
+"""Fields of the default network's endpoint that stand outside of it, too."""
+
+
+def _network(found: Container, sandbox: Sandbox | None) -> Json:
+    """Docker's ``NetworkSettings``: addresses while it runs, the names of its networks always."""
+    joined = {name: {**_ENDPOINT_DEFAULTS} for name in networks.names_of(found)}
+    if sandbox is not None:
+        joined = {endpoint.network_name: _endpoint(endpoint, active=sandbox.active) for endpoint in sandbox.endpoints}
+    ports = networks.ports_of(sandbox)
+    if sandbox is not None and sandbox.active:
+        for port in found.config.get("ExposedPorts") or ():
+            ports.setdefault(port, None)
+    outside = joined.get("bridge") or _ENDPOINT_DEFAULTS
+    key = sandbox.netns if sandbox is not None and sandbox.active else ""
+    return {
+        "Bridge": "",
+        "SandboxID": found.id if key else "",
+        "SandboxKey": key,
+        "Ports": ports,
+        **{name: outside[name] for name in _FIRST},
+        "Networks": joined,
+    }
+
+
+def _endpoint(endpoint: Endpoint, *, active: bool) -> Json:
+    document = {**_ENDPOINT_DEFAULTS, "Aliases": list(endpoint.aliases) or None, "NetworkID": endpoint.network_id}
+    if active:
+        document.update(
+            EndpointID=endpoint.id,
+            Gateway=endpoint.ipv4_gateway,
+            IPAddress=endpoint.ipv4,
+            IPPrefixLen=endpoint.ipv4_prefix,
+            IPv6Gateway=endpoint.ipv6_gateway,
+            GlobalIPv6Address=endpoint.ipv6,
+            GlobalIPv6PrefixLen=endpoint.ipv6_prefix,
+            MacAddress=endpoint.mac,
+        )
+    return document
 
 
 def image(daemon: Daemon, found: Image, size: int) -> Json:
