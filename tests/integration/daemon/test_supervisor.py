@@ -168,6 +168,26 @@ def test_an_end_is_remembered_when_the_task_is_gone(place: Place) -> None:
     assert status.started_at.seconds <= status.finished_at.seconds
 
 
+def test_a_shim_that_dies_is_an_end_like_another(place: Place) -> None:
+    box = place.run("--restart", "on-failure", "busybox", "sleep", "1000")
+    first = place.calls.until(box, running)
+    status = Path(f"/proc/{first.pid}/status").read_text()
+    shim = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid")))
+    os.kill(shim, signal.SIGKILL)
+    second = place.calls.until(box, lambda it: running(it) and it.pid != first.pid)
+    assert second.restart_count == 1
+    left = Path(f"/proc/{first.pid}/stat")
+    assert not left.exists() or left.read_text().rpartition(")")[2].split()[0] == "Z"  # not every init reaps
+
+
+def test_being_killed_for_memory_is_remembered(place: Place) -> None:
+    box = place.run("-m", "16m", "busybox", "tail", "/dev/zero")
+    status = place.calls.until(box, lambda it: it.status == "exited" and it.oom_killed)
+    assert status.exit_code == 137
+    place.calls.start(box)
+    assert place.calls.until(box, lambda it: it.status == "exited" and it.oom_killed).exit_code == 137
+
+
 def test_pausing_shows(place: Place) -> None:
     box = place.run("busybox", "sleep", "1000")
     place.pyctr.ok("pause", box)

@@ -65,16 +65,15 @@ def test_a_check_that_cannot_be_run_says_why(place: Place) -> None:
 
 
 def test_unhealthy_can_mean_a_restart(place: Place) -> None:
-    box = place.pyctr.ok(
-        "create", *check("test ! -e /sick", "--health-retries", "1"), "--stop-timeout", "0", "busybox", "sleep", "1000"
-    )
-    place.calls.edit(box, lambda it: it["HostConfig"].update(RestartOnUnhealthy=True))
-    place.calls.start(box)
+    box = place.run(
+        *check("test ! -e /sick", "--health-retries", "1"), "--restart-on-unhealthy", "--stop-timeout", "0",
+        "busybox", "sh", "-c", "rm -f /sick; exec sleep 1000",
+    )  # fmt: skip
     first = health_of(place, box, "healthy")
     place.pyctr.ok("exec", box, "touch", "/sick")
     second = place.calls.until(box, lambda it: running(it) and it.pid != first.pid)
     assert second.restart_count == 1
-    place.calls.edit(box, lambda it: it["HostConfig"].update(RestartOnUnhealthy=False))
+    assert health_of(place, box, "healthy").pid == second.pid
 
 
 def test_no_check_runs_while_it_is_paused(place: Place) -> None:
