@@ -66,7 +66,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             tasks.start(daemon, container.id, exec_id)
             return 0
         with Fifos(context.fifo_directory, stdin=stdin, stdout=True, stderr=not tty) as fifos:
-            fifos.attach(daemon, container.id, exec_id)
+            fifos.attach(daemon, container.id, exec_id, waited_for=True)
             session = Session(daemon, fifos, container.id, exec_id, terminal=tty)
             try:
                 session.prepare(detach_keys=keys, proxy=False)

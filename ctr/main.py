@@ -67,6 +67,8 @@ class _Program:
     def run(self, words: list[str]) -> int:
         values, rest = parse(GLOBAL_FLAGS, words, interspersed=False)
         self._apply(values)
+        if rest[:1] == ["__complete"]:
+            return self._complete(rest[1:])
         if self.context.trace and rest[:1] and rest[0] in ("tree", "json"):  # `--trace tree` reads better than `=`
             self.context.trace = rest.pop(0)
         if values.on("version"):
@@ -91,6 +93,14 @@ class _Program:
             trace.begin(self.context)
         code: int = module.run(self.context, verb_values, arguments)
         return code
+
+    def _complete(self, words: list[str]) -> int:
+        """For the shell: what the last word can become."""
+        from ctr import completing
+
+        for word, what in completing.candidates(self.context, GLOBAL_FLAGS, words):
+            print(f"{word}\t{what}")
+        return 0
 
     def _apply(self, values: Values) -> None:
         context = self.context

@@ -72,7 +72,7 @@ def _foreground(context: Context, values: Values, created: Created) -> int:
     tty = bool(container.config.get("Tty"))
     lifecycle.create_task(daemon, container, created.mounts)
     with Fifos(context.fifo_directory, **wanted(values, container)) as fifos:
-        fifos.attach(daemon, container.id)
+        fifos.attach(daemon, container.id, waited_for=True)
         session = Session(daemon, fifos, container.id, terminal=tty)
         try:
             session.prepare(detach_keys=parse_keys(values.text("detach-keys")), proxy=values.on("sig-proxy"))

@@ -59,7 +59,7 @@ def _attached(context: Context, values: Values, name: str) -> int:
     stdin = values.on("interactive") and bool(container.config.get("OpenStdin"))
     keys = parse_keys(values.text("detach-keys"))
     with Fifos(context.fifo_directory, stdin=stdin, stdout=True, stderr=not tty) as fifos:
-        fifos.attach(daemon, container.id)
+        fifos.attach(daemon, container.id, waited_for=True)
         session = Session(daemon, fifos, container.id, terminal=tty)
         try:
             session.prepare(detach_keys=keys, proxy=values.on("sig-proxy"))

@@ -44,8 +44,13 @@ class Fifos:
     def _path(self, name: str) -> str:
         return f"{self.path}/{name}" if name in self._names else ""
 
-    def attach(self, daemon: Daemon, id: str, exec_id: str = "", *, replay: int = 0) -> None:
-        """Connect them to the process, after up to ``replay`` bytes of what it wrote last."""
+    def attach(
+        self, daemon: Daemon, id: str, exec_id: str = "", *, replay: int = 0, waited_for: bool = False
+    ) -> None:
+        """Connect them to the process, after up to ``replay`` bytes of what it wrote last.
+
+        ``waited_for``: its output waits for us; otherwise we miss what we do not keep up with.
+        """
         request = messages.AttachRequest(
             id=id,
             exec_id=exec_id,
@@ -53,6 +58,7 @@ class Fifos:
             stdout=self._path("stdout"),
             stderr=self._path("stderr"),
             replay=replay,
+            waited_for=waited_for,
         )
         self.attachment = daemon.call(SERVICE, "Attach", request, messages.AttachResponse).attachment
         if "stdin" in self._names:
