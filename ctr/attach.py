@@ -27,8 +27,8 @@ COMMAND = Command(
     least=1,
     most=1,
     example="pyctr attach --replay shell",
-    notes="Leave with ctrl-p ctrl-q; the container runs on. Several clients may be attached at once. One that does not\n"
-    "keep up holds nobody else up: it misses output beyond 1 MiB, and a line says how much.",
+    notes="Leave with ctrl-p ctrl-q: the container runs on. Several clients may be attached at once.\n"
+    "One that does not keep up holds nobody else up: it misses output beyond 1 MiB, and a line says how much.",
 )
 REPLAY = 64 << 10
 

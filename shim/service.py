@@ -22,7 +22,7 @@ from shim.task.query import connect, pids, state, wait
 from shim.task.shutdown import shutdown
 from shim.task.start import start
 from shim.task.stats import stats
-from shim.task.streams import attach, close_io, detach, resize_pty
+from shim.task.streams import attach, close_io, detach, reopen_log, resize_pty
 from shim.task.update import update
 from shim.trace import trace_of
 
@@ -66,6 +66,7 @@ TASK: dict[str, tuple[type[Message], int, Handler]] = {
 ATTACH: dict[str, tuple[type[Message], int, Handler]] = {
     "Attach": (a.AttachRequest, PLAIN, attach),
     "Detach": (a.DetachRequest, PLAIN, detach),
+    "ReopenLog": (a.ReopenLogRequest, PLAIN, reopen_log),
 }
 SERVICES = {**dict.fromkeys(TASK_SERVICES, TASK), ATTACH_SERVICE: ATTACH}
 

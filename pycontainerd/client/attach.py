@@ -44,9 +44,7 @@ class Fifos:
     def _path(self, name: str) -> str:
         return f"{self.path}/{name}" if name in self._names else ""
 
-    def attach(
-        self, daemon: Daemon, id: str, exec_id: str = "", *, replay: int = 0, waited_for: bool = False
-    ) -> None:
+    def attach(self, daemon: Daemon, id: str, exec_id: str = "", *, replay: int = 0, waited_for: bool = False) -> None:
         """Connect them to the process, after up to ``replay`` bytes of what it wrote last.
 
         ``waited_for``: its output waits for us; otherwise we miss what we do not keep up with.

@@ -82,12 +82,16 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """FIFO paths a client made for a live process; empty for a stream it does not want. ``replay`` in bytes of tail."""
+    """FIFO paths a client made for a live process; empty for a stream it does not want. ``replay`` in bytes of tail.
+
+    The process's output waits for a client that is ``waited_for``; another one misses what it does not keep up with.
+    """
 
     stdin: str = ""
     stdout: str = ""
     stderr: str = ""
     replay: int = 0
+    waited_for: bool = False
 
 
 class TaskManager(Protocol):
@@ -136,6 +140,9 @@ class TaskManager(Protocol):
         """Join a live process's streams (our own extension); return the attachment's id."""
 
     async def detach(self, namespace: str, id: str, exec_id: str, attachment_id: str) -> None: ...
+
+    async def reopen_log(self, namespace: str, id: str, exec_id: str) -> None:
+        """Have a live process's log file opened by its name again (our own extension)."""
 
 
 class TaskWatcher(Protocol):

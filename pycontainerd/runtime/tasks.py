@@ -386,6 +386,7 @@ class Tasks:
             stdout=attachment.stdout,
             stderr=attachment.stderr,
             replay=attachment.replay,
+            waited_for=attachment.waited_for,
         )
         shim = self.table.get(namespace, id).shim
         try:
@@ -399,6 +400,19 @@ class Tasks:
         message = attach_pb2.DetachRequest(id=id, exec_id=exec_id, attachment=attachment_id)
         shim = self.table.get(namespace, id).shim
         await shim.call("Detach", message, empty_pb2.Empty, service=ATTACH_SERVICE)
+
+    async def reopen_log(self, namespace: str, id: str, exec_id: str) -> None:
+        """Have a log file opened by its name again, after it was renamed away.
+
+        Raises NotFound, FailedPrecondition when the process has ended or logs to no file, Unimplemented for other
+        people's shims.
+        """
+        message = attach_pb2.ReopenLogRequest(id=id, exec_id=exec_id)
+        shim = self.table.get(namespace, id).shim
+        try:
+            await shim.call("ReopenLog", message, empty_pb2.Empty, service=ATTACH_SERVICE)
+        except Unimplemented as error:
+            raise Unimplemented("reopen log", id, "the container's shim does not offer it") from error
 
     # Deaths and events
 

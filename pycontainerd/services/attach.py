@@ -25,7 +25,7 @@ class AttachService(Service):
 
     async def Attach(self, request: pb.AttachRequest, call: Call) -> pb.AttachResponse:
         """Connect the client's FIFOs, after the tail it asked for."""
-        fifos = Attachment(request.stdin, request.stdout, request.stderr, request.replay)
+        fifos = Attachment(request.stdin, request.stdout, request.stderr, request.replay, request.waited_for)
         return pb.AttachResponse(
             attachment=await self._tasks.attach(call.namespace, request.id, request.exec_id, fifos)
         )
@@ -33,4 +33,9 @@ class AttachService(Service):
     async def Detach(self, request: pb.DetachRequest, call: Call) -> Empty:
         """Disconnect them; the process runs on."""
         await self._tasks.detach(call.namespace, request.id, request.exec_id, request.attachment)
+        return Empty()
+
+    async def ReopenLog(self, request: pb.ReopenLogRequest, call: Call) -> Empty:
+        """Open the log file by its name again."""
+        await self._tasks.reopen_log(call.namespace, request.id, request.exec_id)
         return Empty()

@@ -1,8 +1,9 @@
 """A client that watches a live process through FIFOs of its own, one attachment a client.
 
-Policy for a client that does not keep up: it may be 256 KiB behind the pipe; then the container's output waits for it,
-as it waits for the reader of a terminal, but only while it takes something at least every ten seconds. A client that
-stands still longer is dropped (its FIFOs are closed) and the container goes on.
+Policy for a client that does not keep up: up to 1 MiB is held for it. What happens beyond that it chose when it
+attached. One that is *waited for* (the client that runs the process in its foreground) stops the process's output, as
+the reader of a pipe does, for as long as it lives; its memory is bounded by that. Any other (a second look from
+outside) stops nobody: further output is left out for it alone, and a line tells how much once it reads again.
 """
 
 from __future__ import annotations
@@ -16,51 +17,59 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shim.loop import Loop, Timer
+    from shim.loop import Loop
     from shim.stdio.input import Input, Source
     from shim.stdio.output import Output
 
-BEHIND = 256 << 10
-PATIENCE = 10.0
+BEHIND = 1 << 20
+"""Bytes that are held for a client, one block more at most."""
+_SMALL = 4096
 
 
 class AttachSink(Sink):
     """A client's FIFO with a bounded queue before it."""
 
-    __slots__ = ("_fd", "_full", "_held", "_loop", "_patience", "_size", "_then", "_timer")
+    __slots__ = ("_fd", "_full", "_held", "_left_out", "_loop", "_size", "_then", "_waited_for")
 
-    def __init__(self, loop: Loop, path: str, patience: float = PATIENCE) -> None:
+    def __init__(self, loop: Loop, path: str, waited_for: bool = False) -> None:
         """Raises OSError naming the path; ENXIO when the client has not opened it for reading."""
         super().__init__()
         self._loop = loop
         self._fd = fifo.open_writer(path)
-        self._held: list[memoryview] = []
+        self._held: list[bytes | memoryview] = []
         self._size = 0
         self._full = False
-        self._patience = patience
-        self._timer: Timer | None = None
+        self._left_out = 0
+        self._waited_for = waited_for
         self._then: Callable[[], None] | None = None
         loop.watch(self._fd, 0, self._writable)  # errors only: tells when the reader leaves
 
     def write(self, data: bytes) -> bool:
-        """Write or queue."""
+        """Write, queue, or leave out."""
         if self._fd < 0:
             return True
         if not self._held:
-            taken = self._take(memoryview(data))
+            taken = self._take(data)
             if taken < 0 or taken == len(data):
                 return True
             self._loop.watch(self._fd, WRITE, self._writable)
-            self._wait()
-            data_left = memoryview(data)[taken:]
+            self._hold(memoryview(data)[taken:])
+        elif self._left_out or (not self._waited_for and self._size + len(data) > BEHIND):
+            self._left_out += len(data)
         else:
-            data_left = memoryview(data)
-        self._held.append(data_left)
-        self._size += len(data_left)
-        self._full = self._size > BEHIND
+            self._hold(data)
+        self._full = self._waited_for and self._size > BEHIND
         return not self._full
 
-    def _take(self, data: memoryview) -> int:
+    def _hold(self, data: bytes | memoryview) -> None:
+        last = self._held[-1] if self._held else None
+        if isinstance(last, bytes) and len(last) + len(data) <= _SMALL:
+            self._held[-1] = last + data  # many small writes must not become many objects
+        else:
+            self._held.append(data)
+        self._size += len(data)
+
+    def _take(self, data: bytes | memoryview) -> int:
         """How much the pipe took, -1 when the client has left."""
         try:
             return write_some(self._fd, data)
@@ -73,18 +82,19 @@ class AttachSink(Sink):
             self._leave()
             return
         while self._held:
-            taken = self._take(self._held[0])
+            first = self._held[0]
+            taken = self._take(first)
             if taken < 0:
                 return
-            if taken:
-                self._wait()
             self._size -= taken
-            if taken < len(self._held[0]):
-                self._held[0] = self._held[0][taken:]
+            if taken < len(first):
+                if taken:
+                    self._held[0] = memoryview(first)[taken:]
                 break
             self._held.pop(0)
+            if not self._held and self._left_out:
+                self._tell()
         if not self._held:
-            self._stop_waiting()
             self._loop.watch(self._fd, 0, self._writable)
             if self._then is not None:
                 self._close()
@@ -93,17 +103,14 @@ class AttachSink(Sink):
             self._full = False
             self.ready()
 
-    def _wait(self) -> None:
-        self._stop_waiting()
-        self._timer = self._loop.later(self._patience, self._leave)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _tell(self) -> None:
+        """Queue the line about what was left out."""
+        text = f"\r\n[{self._left_out} bytes of output were left out here: this client did not keep up]\r\n"
+        self._left_out = 0
+        self._hold(text.encode())
 
     def _leave(self) -> None:
-        """The client is gone or stands still."""
+        """The client is gone."""
         then = self._then
         self.abandon()
         if then is not None:
@@ -112,7 +119,7 @@ class AttachSink(Sink):
             self.gone()
 
     def finish(self, then: Callable[[], None]) -> None:
-        """Close once the queue is empty or the client's patience is up."""
+        """Close once the queue is empty; a client that never reads is the caller's time limit to end."""
         if self._held:
             self._then = then
         else:
@@ -127,7 +134,6 @@ class AttachSink(Sink):
 
     def abandon(self) -> None:
         """Close at once."""
-        self._stop_waiting()
         self._then = None
         self._held.clear()
         if self._fd >= 0:

@@ -8,9 +8,8 @@ line by line is fifteen times slower.
 
 from __future__ import annotations
 
-import time
-
 from shim.jsontext import quote
+from shim.stdio.stamp import Stamp
 
 MAX_LINE = 16 << 10
 """Longer lines are cut into parts of this many bytes."""
@@ -22,7 +21,7 @@ _CONTROLS = bytes(n for n in range(0x20) if n != 10)
 class Encoder:
     """Turns the bytes of one stream into lines; keeps the unfinished line between calls."""
 
-    __slots__ = ("_head", "_rest", "_second", "_stamp", "_tail")
+    __slots__ = ("_head", "_rest", "_stamp", "_tail")
 
     def __init__(self, stream: str, attributes: dict[str, str] | None = None) -> None:
         attrs = ""
@@ -32,8 +31,7 @@ class Encoder:
         self._head = b'{"log":"'
         self._tail = f'","stream":{quote(stream)},{attrs}"time":"'.encode()
         self._rest = b""
-        self._second = -1
-        self._stamp = ""
+        self._stamp = Stamp()
 
     @property
     def waiting(self) -> int:
@@ -107,15 +105,7 @@ class Encoder:
         return self._head + escape(text).replace(b"\n", b"\\n") + self._end()
 
     def _end(self) -> bytes:
-        return self._tail + self._now() + b'"}\n'
-
-    def _now(self) -> bytes:
-        seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
-        if seconds != self._second:
-            self._second = seconds
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        fraction = f"{nanos:09d}".rstrip("0")
-        return f"{self._stamp}.{fraction}Z".encode() if fraction else f"{self._stamp}Z".encode()
+        return self._tail + self._stamp.now().encode() + b'"}\n'
 
 
 def _split(lines: bytes) -> list[bytes]:

@@ -9,12 +9,11 @@ from pycontainerd.linux.fds import close, pipe
 from shim.errors import from_oserror, invalid, precondition
 from shim.loop import Parked
 from shim.stdio.attach import Attachment, AttachSink
+from shim.stdio.drivers import DRIVERS, log_sinks
 from shim.stdio.input import Input, Source
-from shim.stdio.jsonfile import RotatingFile, options_of
-from shim.stdio.jsonlines import Encoder
 from shim.stdio.logger import LoggerProgram
 from shim.stdio.output import Output
-from shim.stdio.sinks import FileSink, JsonSink, PipeSink, Sink, fifo_sink
+from shim.stdio.sinks import FileSink, LogSink, PipeSink, Sink, fifo_sink
 from shim.stdio.uri import Target, parse
 
 TYPE_CHECKING = False
@@ -92,6 +91,7 @@ class Stdio:
         self._size: tuple[int, int] | None = None
         self._attached: dict[str, Attachment] = {}
         self._early: dict[str, Early] = {}
+        self._logs: dict[str, Sink] = {}
         self._started = False
         self._serial = 0
         self._stdin_closed = False
@@ -136,10 +136,9 @@ class Stdio:
         streams = ("stdout",) if self.names.terminal else ("stdout", "stderr")
         if target.scheme == "file":
             return {name: [FileSink(target.path)] for name in streams}
-        if target.scheme == "json-file":
-            options = options_of(target)
-            file = RotatingFile(target.path, options, self._children, self._log)
-            return {name: [JsonSink(file, Encoder(name, options.attributes))] for name in streams}
+        if target.scheme in DRIVERS:
+            self._logs = log_sinks(target, streams, self._loop, self._children, self._log)
+            return {name: [sink] for name, sink in self._logs.items()}
         if target.scheme == "none":
             return {name: [] for name in streams}
         raise invalid(f"stdout {self.names.stdout!r}: {target.scheme} is no kind of output")
@@ -244,11 +243,11 @@ class Stdio:
         """What is set when a stream has given its first byte."""
         return [output.first for output in self.outputs.values()]
 
-    def attach(self, names: Names, replay: int) -> str:
+    def attach(self, names: Names, replay: int, waited_for: bool) -> str:
         """Join the streams through a client's FIFOs; return the attachment's name. Raises RpcError."""
         if self._logger is not None:
             raise precondition("a logger program reads the output of this process")
-        early = self._open_early(names)
+        early = self._open_early(names, waited_for)
         self._serial += 1
         name = str(self._serial)
         if self._started:
@@ -257,13 +256,13 @@ class Stdio:
             self._early[name] = early
         return name
 
-    def _open_early(self, names: Names) -> Early:
+    def _open_early(self, names: Names, waited_for: bool) -> Early:
         """The client's FIFOs, not yet connected: an exec has no streams before it is started."""
         early = Early()
         try:
             for stream, path in (("stdout", names.stdout), ("stderr", names.stderr)):
                 if path and (stream in self.outputs or not self._started):
-                    early.sinks.append((stream, AttachSink(self._loop, path)))
+                    early.sinks.append((stream, AttachSink(self._loop, path, waited_for)))
             if names.stdin and (self._input is not None or not self._started):
                 early.source = Source(names.stdin, attached=True)
         except OSError as error:
@@ -303,6 +302,16 @@ class Stdio:
             return False
         attachment.detach()
         return True
+
+    def reopen_log(self) -> None:
+        """Write to the log file that now has the name. Raises RpcError: FAILED_PRECONDITION when the log is no file."""
+        sink = next(iter(self._logs.values()), None)
+        if not isinstance(sink, LogSink):
+            raise precondition(f"stdout {self.names.stdout!r}: only a log file can be reopened")
+        try:
+            sink.reopen()  # the streams share the file
+        except OSError as error:
+            raise from_oserror("reopen log", error) from None
 
     def finish(self) -> Steps[None]:
         """The process is gone: let what it wrote reach its readers, for `DRAIN` seconds at most, and close."""

@@ -2,6 +2,7 @@
 
 `write(data)` never waits. It answers False when the sink holds as much as it may: its stream then reads nothing more
 from the container until the sink has called `ready`. `finish(then)` closes it once everything held is written.
+A sink before which a `Buffer` stands never stops the container: what the buffer cannot hold is dropped.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shim.loop import Loop
-    from shim.stdio.jsonfile import RotatingFile
+    from shim.stdio.crilines import CriEncoder
     from shim.stdio.jsonlines import Encoder
+    from shim.stdio.rotating import RotatingFile
 
 
 class Sink:
@@ -33,6 +35,9 @@ class Sink:
     def write(self, data: bytes) -> bool:
         """Take all of `data`; False asks the stream to pause until `ready` is called."""
         return True
+
+    def note(self, text: str) -> None:
+        """Record a remark of our own about the stream, where the sink has a form for one."""
 
     def finish(self, then: Callable[[], None]) -> None:
         """Write what is held, close, and call `then`."""
@@ -144,12 +149,12 @@ class FileSink(Sink):
         self._fd = -1
 
 
-class JsonSink(Sink):
-    """One stream's share of a bounded log in Docker's json-file format."""
+class LogSink(Sink):
+    """One stream's share of a log file, in the format that its encoder makes."""
 
     __slots__ = ("_encoder", "_file")
 
-    def __init__(self, file: RotatingFile, encoder: Encoder) -> None:
+    def __init__(self, file: RotatingFile, encoder: Encoder | CriEncoder) -> None:
         super().__init__()
         self._file: RotatingFile | None = file.acquire()
         self._encoder = encoder
@@ -161,14 +166,27 @@ class JsonSink(Sink):
             self._file.write(block, len(data), self._encoder.note)
         return True
 
+    def note(self, text: str) -> None:
+        """A line of our own; an unfinished one before it ends here."""
+        if self._file is not None:
+            self._flush()
+            self._file.write(self._encoder.note(text), 0, self._encoder.note)
+
+    def reopen(self) -> None:
+        """Write to the file that now has the name. Raises OSError."""
+        if self._file is not None:
+            self._file.reopen()
+
+    def _flush(self) -> None:
+        waiting = self._encoder.waiting
+        block = self._encoder.finish()
+        if block and self._file is not None:
+            self._file.write(block, waiting, self._encoder.note)
+
     def finish(self, then: Callable[[], None]) -> None:
         """Write the unfinished line and leave the file."""
-        if self._file is not None:
-            waiting = self._encoder.waiting
-            block = self._encoder.finish()
-            if block:
-                self._file.write(block, waiting, self._encoder.note)
-            self.abandon()
+        self._flush()
+        self.abandon()
         then()
 
     def abandon(self) -> None:
@@ -176,3 +194,70 @@ class JsonSink(Sink):
         if self._file is not None:
             self._file.release()
             self._file = None
+
+
+class Buffer(Sink):
+    """The non-blocking policy: holds up to `limit` bytes while `sink` is full; what comes beyond is dropped.
+
+    How much was dropped is noted in the log where it is missing.
+    """
+
+    __slots__ = ("_dropped", "_full", "_held", "_limit", "_size", "_then", "sink")
+
+    def __init__(self, sink: Sink, limit: int) -> None:
+        super().__init__()
+        self.sink = sink
+        self._limit = limit
+        self._held: list[bytes] = []
+        self._size = 0
+        self._dropped = 0
+        self._full = False
+        self._then: Callable[[], None] | None = None
+        sink.ready = self._drained
+        sink.gone = lambda: self.gone()
+
+    def write(self, data: bytes) -> bool:
+        """Pass on, hold or drop. Never asks to wait."""
+        if not self._full:
+            self._full = not self.sink.write(data)
+        elif self._dropped or self._size + len(data) > self._limit:
+            self._dropped += len(data)  # the newest, as Docker does: the log then has one gap and not many
+        else:
+            self._hold(data)
+        return True
+
+    def _hold(self, data: bytes) -> None:
+        held = self._held
+        if held and len(held[-1]) + len(data) <= 4096:
+            held[-1] += data
+        else:
+            held.append(data)
+        self._size += len(data)
+
+    def _drained(self) -> None:
+        """The sink takes more: give it what is held, then tell of the gap."""
+        self._full = False
+        while self._held and not self._full:
+            data = self._held.pop(0)
+            self._size -= len(data)
+            self._full = not self.sink.write(data)
+        if self._full or self._held:
+            return
+        if self._dropped:
+            self.sink.note(f"[{self._dropped} bytes of output were dropped here: the log did not keep up]")
+            self._dropped = 0
+        if self._then is not None:
+            then, self._then = self._then, None
+            self.sink.finish(then)
+
+    def finish(self, then: Callable[[], None]) -> None:
+        """Once everything held has passed."""
+        if self._full or self._held:
+            self._then = then
+        else:
+            self.sink.finish(then)
+
+    def abandon(self) -> None:
+        """Close at once."""
+        self._held.clear()
+        self.sink.abandon()

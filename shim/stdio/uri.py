@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from shim.errors import invalid
 
-SCHEMES = ("fifo", "file", "binary", "binary-v2", "json-file", "none", "attach")
+SCHEMES = ("fifo", "file", "binary", "binary-v2", "json-file", "cri", "journald", "none", "attach")
 """What `parse` accepts; a plain path counts as `fifo`."""
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30}
 
 
 class Target:
-    """A parsed stream: scheme, absolute path (empty for `none` and `attach`), and query pairs in their order."""
+    """A parsed stream: scheme, absolute path (empty where the scheme has none), and query pairs in their order."""
 
     __slots__ = ("path", "query", "scheme")
 
@@ -42,6 +42,8 @@ def parse(text: str) -> Target:
     if head in ("none", "attach"):
         return Target(head, "", query)
     path = unquote(place[2:]) if place.startswith("//") else unquote(place)
+    if head == "journald" and not path:
+        return Target(head, "", query)
     if not path.startswith("/"):
         raise invalid(f"stdio {text!r}: the path must be absolute, as in {head}:///path")
     if "\0" in path:

@@ -10,7 +10,7 @@ from shim.stdio.setup import Names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pycontainerd.wire.messages.attach import AttachRequest, DetachRequest
+    from pycontainerd.wire.messages.attach import AttachRequest, DetachRequest, ReopenLogRequest
     from pycontainerd.wire.messages.task_v3 import CloseIORequest, ResizePtyRequest
     from shim.context import Shim
     from shim.stdio.setup import Stdio
@@ -43,11 +43,20 @@ def attach(shim: Shim, request: AttachRequest) -> AttachResponse:
     if shim.container(request.id).process(request.exec_id).state == STOPPED:
         raise precondition(f"process {request.exec_id or request.id} has ended")
     names = Names(request.stdin, request.stdout, request.stderr, terminal=False)
-    return AttachResponse(attachment=streams.attach(names, request.replay))
+    return AttachResponse(attachment=streams.attach(names, request.replay, request.waited_for))
 
 
 def detach(shim: Shim, request: DetachRequest) -> Empty:
     """Leave. Raises RpcError NOT_FOUND."""
     if not _streams(shim, request.id, request.exec_id).detach(request.attachment):
         raise not_found(f"attachment {request.attachment!r}")
+    return Empty()
+
+
+def reopen_log(shim: Shim, request: ReopenLogRequest) -> Empty:
+    """Open the log file by its name again. Raises RpcError: NOT_FOUND, FAILED_PRECONDITION when there is none open."""
+    streams = _streams(shim, request.id, request.exec_id)
+    if shim.container(request.id).process(request.exec_id).state == STOPPED:
+        raise precondition(f"process {request.exec_id or request.id} has ended")
+    streams.reopen_log()
     return Empty()

@@ -3,17 +3,18 @@ from pycontainerd.wire.codec import Message
 
 
 class AttachRequest(Message):
-    __slots__ = ('id', 'exec_id', 'stdin', 'stdout', 'stderr', 'replay')
+    __slots__ = ('id', 'exec_id', 'stdin', 'stdout', 'stderr', 'replay', 'waited_for')
     TYPE = 'pycontainerd.attach.v1.AttachRequest'
-    FIELDS = ((1, 'id', 9, 0, None), (2, 'exec_id', 9, 0, None), (3, 'stdin', 9, 0, None), (4, 'stdout', 9, 0, None), (5, 'stderr', 9, 0, None), (6, 'replay', 3, 0, None))
+    FIELDS = ((1, 'id', 9, 0, None), (2, 'exec_id', 9, 0, None), (3, 'stdin', 9, 0, None), (4, 'stdout', 9, 0, None), (5, 'stderr', 9, 0, None), (6, 'replay', 3, 0, None), (7, 'waited_for', 8, 0, None))
 
-    def __init__(self, *, id='', exec_id='', stdin='', stdout='', stderr='', replay=0):
+    def __init__(self, *, id='', exec_id='', stdin='', stdout='', stderr='', replay=0, waited_for=False):
         self.id = id
         self.exec_id = exec_id
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self.replay = replay
+        self.waited_for = waited_for
 
 
 class AttachResponse(Message):
@@ -36,9 +37,20 @@ class DetachRequest(Message):
         self.attachment = attachment
 
 
+class ReopenLogRequest(Message):
+    __slots__ = ('id', 'exec_id')
+    TYPE = 'pycontainerd.attach.v1.ReopenLogRequest'
+    FIELDS = ((1, 'id', 9, 0, None), (2, 'exec_id', 9, 0, None))
+
+    def __init__(self, *, id='', exec_id=''):
+        self.id = id
+        self.exec_id = exec_id
+
+
 SERVICES = {
     'pycontainerd.attach.v1.Attach': {
         'Attach': ('attach:AttachRequest', 'attach:AttachResponse', 0, 0),
         'Detach': ('attach:DetachRequest', 'google:Empty', 0, 0),
+        'ReopenLog': ('attach:ReopenLogRequest', 'google:Empty', 0, 0),
     },
 }

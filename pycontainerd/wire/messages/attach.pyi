@@ -12,6 +12,7 @@ class AttachRequest(Message):
     stdout: str
     stderr: str
     replay: int
+    waited_for: bool
     def __init__(
         self,
         *,
@@ -21,6 +22,7 @@ class AttachRequest(Message):
         stdout: str = ...,
         stderr: str = ...,
         replay: int = ...,
+        waited_for: bool = ...,
     ) -> None: ...
 
 class AttachResponse(Message):
@@ -43,6 +45,17 @@ class DetachRequest(Message):
         id: str = ...,
         exec_id: str = ...,
         attachment: str = ...,
+    ) -> None: ...
+
+class ReopenLogRequest(Message):
+    TYPE: ClassVar[str]
+    id: str
+    exec_id: str
+    def __init__(
+        self,
+        *,
+        id: str = ...,
+        exec_id: str = ...,
     ) -> None: ...
 
 SERVICES: Final[dict[str, dict[str, tuple[str, str, int, int]]]]

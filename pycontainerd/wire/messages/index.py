@@ -390,6 +390,7 @@ MESSAGES = {
     'pycontainerd.attach.v1.AttachRequest': 'attach:AttachRequest',
     'pycontainerd.attach.v1.AttachResponse': 'attach:AttachResponse',
     'pycontainerd.attach.v1.DetachRequest': 'attach:DetachRequest',
+    'pycontainerd.attach.v1.ReopenLogRequest': 'attach:ReopenLogRequest',
     'pycontainerd.events.v1.ReadHistoryRequest': 'history:ReadHistoryRequest',
     'pycontainerd.names.v1.ListNamesRequest': 'names:ListNamesRequest',
     'pycontainerd.names.v1.ListNamesResponse': 'names:ListNamesResponse',

@@ -313,11 +313,14 @@ def test_execs_have_streams_of_their_own(each_host: Host) -> None:
     assert topics[:2] == ["/tasks/exec-added", "/tasks/exec-started"]
 
 
-def attached(box: Box, folder: Path, *, replay: int = 0, stdin: bool = False) -> tuple[str, Fifo, Fifo | None]:
+def attached(
+    box: Box, folder: Path, *, replay: int = 0, stdin: bool = False, waited_for: bool = False
+) -> tuple[str, Fifo, Fifo | None]:
     folder.mkdir()
     out = Fifo(folder / "out").reader()
     into = Fifo(folder / "in") if stdin else None
-    request = AttachRequest(id=box.id, stdout=out.path, stdin=into.path if into else "", replay=replay)
+    path = into.path if into else ""
+    request = AttachRequest(id=box.id, stdout=out.path, stdin=path, replay=replay, waited_for=waited_for)
     answer = box.alone("Attach", request, AttachResponse, service=ATTACH)
     if into is not None:
         into.writer()
@@ -365,7 +368,7 @@ def test_all_of_a_burst_reaches_an_attached_client_that_is_slow(host: Host) -> N
     box = host.shim("one", ["/bin/sh", "-c", "read x; dd if=/dev/zero bs=1M count=8 2>/dev/null; echo; echo done"])
     box.create(stdin="attach:", stdout="none:")
     box.start()
-    _, out, into = attached(box, host.base / "a", stdin=True)
+    _, out, into = attached(box, host.base / "a", stdin=True, waited_for=True)
     assert into is not None
     os.write(into.fd, b"go\n")
     time.sleep(0.5)

@@ -13,8 +13,8 @@ from shim.log import Log
 from shim.loop import Loop
 from shim.stdio.attach import BEHIND, AttachSink
 from shim.stdio.input import Input, Source
-from shim.stdio.jsonfile import RotatingFile, options_of
 from shim.stdio.output import Output
+from shim.stdio.rotating import RotatingFile, options_of
 from shim.stdio.sinks import fifo_sink
 from shim.stdio.uri import parse
 
@@ -87,60 +87,115 @@ def test_a_full_fifo_stops_the_container_and_an_emptied_one_lets_it_go_on(loop: 
     assert got == sent
 
 
-def test_a_client_that_stands_still_is_dropped_and_the_container_goes_on(loop: Loop, tmp_path: Path) -> None:
+def read_all(fd: int) -> bytes:
+    """What is in a pipe now."""
+    got = b""
+    try:
+        while chunk := os.read(fd, 1 << 20):
+            got += chunk
+    except BlockingIOError:
+        pass
+    return got
+
+
+def pump(loop: Loop, write: int, size: int) -> int:
+    """Write to a pipe, in turns with the loop, until `size` bytes are in or nothing is taken any more."""
+    sent = 0
+    for _ in range(20 + size // 4096):
+        sent += fill(write)
+        loop.soon(lambda: None)
+        loop.turn()
+        if sent >= size:
+            break
+    return sent
+
+
+def test_a_client_that_stands_still_misses_output_and_stops_nobody(loop: Loop, tmp_path: Path) -> None:
     read, write = source_pipe()
     path, reader = fifo(tmp_path / "f")
+    second, other = fifo(tmp_path / "g")
     output = Output(loop, read, [])
-    output.add(AttachSink(loop, path, patience=0.2))
+    output.add(AttachSink(loop, path))
+    output.add(AttachSink(loop, second))
     output.start()
-    sent = 0
+    sent = seen = 0
+    while sent < 4 * BEHIND:
+        sent += pump(loop, write, 4096)
+        seen += len(read_all(other))
+    got = b""
 
-    def more() -> bool:
-        nonlocal sent
-        sent += fill(write)
-        return sent > (8 * BEHIND)
+    def caught_up() -> bool:
+        nonlocal got, seen
+        got += read_all(reader)
+        seen += len(read_all(other))
+        return b"did not keep up" in got and seen == sent
 
-    turn_until(loop, more)
+    turn_until(loop, caught_up)
+    start, _, rest = got.partition(b"\r\n[")
+    missing = int(rest.split()[0])
+    assert BEHIND <= len(start) <= BEHIND + (128 << 10)
+    assert len(start) + missing == sent
+    os.write(write, b"and on")
+    got = b""
+    turn_until(loop, lambda: read_all(reader).endswith(b"and on"))
     os.close(write)
     turn_until(loop, lambda: output.ended.done)
     os.close(reader)
+    os.close(other)
 
 
-def test_a_client_that_takes_a_little_now_and_then_is_kept(loop: Loop, tmp_path: Path) -> None:
+def test_many_small_writes_are_held_as_few_objects(loop: Loop, tmp_path: Path) -> None:
+    path, reader = fifo(tmp_path / "f")
+    sink = AttachSink(loop, path)
+    sink.write(b"x" * (1 << 20))
+    for _ in range(20_000):
+        sink.write(b"little")
+    assert len(sink._held) < 60
+    sink.abandon()
+    os.close(reader)
+
+
+def test_a_client_that_is_waited_for_gets_everything(loop: Loop, tmp_path: Path) -> None:
     read, write = source_pipe()
     path, reader = fifo(tmp_path / "f")
     output = Output(loop, read, [])
-    output.add(AttachSink(loop, path, patience=0.3))
+    output.add(AttachSink(loop, path, waited_for=True))
     output.start()
-    sent = got = 0
-    begun = time.monotonic()
+    sent = pump(loop, write, 4 * BEHIND)
+    assert BEHIND < sent < 2 * BEHIND, "the process waits"
+    got = 0
 
     def slowly() -> bool:
         nonlocal sent, got
-        sent += fill(write)
-        time.sleep(0.02)
-        try:
-            got += len(os.read(reader, 16384))
-        except BlockingIOError:
-            pass
-        return time.monotonic() - begun > 1
+        if sent < 4 * BEHIND:
+            sent += fill(write)
+        got += len(os.read(reader, 50_000))
+        return sent >= 4 * BEHIND
 
     turn_until(loop, slowly)
     os.close(write)
 
     def rest() -> bool:
         nonlocal got
-        try:
-            got += len(os.read(reader, 1 << 20))
-        except BlockingIOError:
-            pass
+        got += len(read_all(reader))
         return output.ended.done
 
     turn_until(loop, rest)
-    while chunk := os.read(reader, 1 << 20):
-        got += len(chunk)
+    assert got + len(read_all(reader)) == sent
     os.close(reader)
-    assert got == sent
+
+
+def test_a_client_that_is_waited_for_and_dies_lets_the_process_go_on(loop: Loop, tmp_path: Path) -> None:
+    read, write = source_pipe()
+    path, reader = fifo(tmp_path / "f")
+    output = Output(loop, read, [])
+    output.add(AttachSink(loop, path, waited_for=True))
+    output.start()
+    pump(loop, write, 4 * BEHIND)
+    os.close(reader)
+    assert pump(loop, write, 4 * BEHIND) >= 4 * BEHIND
+    os.close(write)
+    turn_until(loop, lambda: output.ended.done)
 
 
 def test_close_stdin_passes_on_what_was_written_first(loop: Loop, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'pycontainerd/api/attach/v1/attach.proto\x12\x16pycontainerd.attach.v1\x1a\x1bgoogle/protobuf/empty.proto\"k\n\rAttachRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x02 \x01(\t\x12\r\n\x05stdin\x18\x03 \x01(\t\x12\x0e\n\x06stdout\x18\x04 \x01(\t\x12\x0e\n\x06stderr\x18\x05 \x01(\t\x12\x0e\n\x06replay\x18\x06 \x01(\x03\"$\n\x0e\x41ttachResponse\x12\x12\n\nattachment\x18\x01 \x01(\t\"@\n\rDetachRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x02 \x01(\t\x12\x12\n\nattachment\x18\x03 \x01(\t2\xaa\x01\n\x06\x41ttach\x12W\n\x06\x41ttach\x12%.pycontainerd.attach.v1.AttachRequest\x1a&.pycontainerd.attach.v1.AttachResponse\x12G\n\x06\x44\x65tach\x12%.pycontainerd.attach.v1.DetachRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'pycontainerd/api/attach/v1/attach.proto\x12\x16pycontainerd.attach.v1\x1a\x1bgoogle/protobuf/empty.proto\"\x7f\n\rAttachRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x02 \x01(\t\x12\r\n\x05stdin\x18\x03 \x01(\t\x12\x0e\n\x06stdout\x18\x04 \x01(\t\x12\x0e\n\x06stderr\x18\x05 \x01(\t\x12\x0e\n\x06replay\x18\x06 \x01(\x03\x12\x12\n\nwaited_for\x18\x07 \x01(\x08\"$\n\x0e\x41ttachResponse\x12\x12\n\nattachment\x18\x01 \x01(\t\"@\n\rDetachRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x02 \x01(\t\x12\x12\n\nattachment\x18\x03 \x01(\t\"/\n\x10ReopenLogRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x65xec_id\x18\x02 \x01(\t2\xf9\x01\n\x06\x41ttach\x12W\n\x06\x41ttach\x12%.pycontainerd.attach.v1.AttachRequest\x1a&.pycontainerd.attach.v1.AttachResponse\x12G\n\x06\x44\x65tach\x12%.pycontainerd.attach.v1.DetachRequest\x1a\x16.google.protobuf.Empty\x12M\n\tReopenLog\x12(.pycontainerd.attach.v1.ReopenLogRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,11 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pycontainerd.api.attach.v1.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ATTACHREQUEST']._serialized_start=96
-  _globals['_ATTACHREQUEST']._serialized_end=203
-  _globals['_ATTACHRESPONSE']._serialized_start=205
-  _globals['_ATTACHRESPONSE']._serialized_end=241
-  _globals['_DETACHREQUEST']._serialized_start=243
-  _globals['_DETACHREQUEST']._serialized_end=307
-  _globals['_ATTACH']._serialized_start=310
-  _globals['_ATTACH']._serialized_end=480
+  _globals['_ATTACHREQUEST']._serialized_end=223
+  _globals['_ATTACHRESPONSE']._serialized_start=225
+  _globals['_ATTACHRESPONSE']._serialized_end=261
+  _globals['_DETACHREQUEST']._serialized_start=263
+  _globals['_DETACHREQUEST']._serialized_end=327
+  _globals['_REOPENLOGREQUEST']._serialized_start=329
+  _globals['_REOPENLOGREQUEST']._serialized_end=376
+  _globals['_ATTACH']._serialized_start=379
+  _globals['_ATTACH']._serialized_end=628
 # @@protoc_insertion_point(module_scope)
