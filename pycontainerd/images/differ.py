@@ -130,6 +130,7 @@ class WalkingDiffer:
             "compression": kind,
             "epoch": source_date_epoch,
         }
+        own = not ref
         ref = ref or f"diff-{secrets.token_hex(12)}"
         with self._span("diff.compare", ref=ref), self._content.writer(namespace, ref, lease=lease) as writer:
             writer.truncate(0)
@@ -137,6 +138,8 @@ class WalkingDiffer:
                 answer = self._stream(request, writer)
             except BaseException:
                 writer.truncate(0)  # half a layer is of no use to whoever takes up the ref again
+                if own:
+                    self._content.abort(namespace, ref)
                 raise
             kept[UNCOMPRESSED] = answer["digest"]
             digest, size = writer.digest(), writer.status().offset

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.digest import of_bytes
-from pycontainerd.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from pycontainerd.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PycontainerdError
 from pycontainerd.core.manifest import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -44,9 +44,9 @@ from pycontainerd.images.tarreader import LINK, REGULAR, SYMLINK
 from pycontainerd.images.tarstream import TarError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from pycontainerd.core.content import ContentStore
+    from pycontainerd.core.content import ContentStore, Writer
     from pycontainerd.core.transfer import Reader
     from pycontainerd.images.tarreader import Entry
 
@@ -128,7 +128,7 @@ class Importer:
         """Store one file; a blob that is here already is only leased."""
         ref = f"{self._prefix}-{name}"
         try:
-            with self._content.writer(self._namespace, ref, expected=expected, lease=self._lease) as writer:
+            with self._writer(ref, expected=expected) as writer:
                 if writer.status().offset != size or not expected:
                     writer.truncate(0)
                     for piece in pieces:
@@ -142,8 +142,17 @@ class Importer:
                     raise InvalidArgument("image archive", hint=f"the content of {name} has another digest") from error
         except AlreadyExists:
             return expected
-        except InvalidArgument:
-            with suppress(NotFound):
+
+    @contextmanager
+    def _writer(self, ref: str, *, total: int = 0, expected: str = "") -> Iterator[Writer]:
+        """An ingest that goes away when it fails: nobody will ever resume it, its ref is of this import alone."""
+        try:
+            with self._content.writer(
+                self._namespace, ref, total=total, expected=expected, lease=self._lease
+            ) as writer:
+                yield writer
+        except BaseException:
+            with suppress(PycontainerdError):
                 self._content.abort(self._namespace, ref)
             raise
 
@@ -151,13 +160,8 @@ class Importer:
         """Store a document of our own making (or an index, for itself)."""
         descriptor = Descriptor(media_type, of_bytes(data), len(data))
         try:
-            with self._content.writer(
-                self._namespace,
-                f"{self._prefix}-{descriptor.digest}",
-                total=len(data),
-                expected=descriptor.digest,
-                lease=self._lease,
-            ) as writer:
+            ref = f"{self._prefix}-{descriptor.digest}"
+            with self._writer(ref, total=len(data), expected=descriptor.digest) as writer:
                 writer.truncate(0)
                 writer.write(data)
                 writer.commit(size=len(data), expected=descriptor.digest, labels=labels)
@@ -214,7 +218,7 @@ class Importer:
         ref = f"{self._prefix}-compress-{layer.digest}"
         with (
             self._content.open(self._namespace, layer.digest) as blob,
-            self._content.writer(self._namespace, ref, lease=self._lease) as writer,
+            self._writer(ref) as writer,
         ):
             writer.truncate(0)
             offset = 0

@@ -152,10 +152,11 @@ class Collector:
             plan = self.plan()
             hit("gc.marked")
             if plan.garbage:
-                plan = self._database.write(self._remove)
+                plan = self._database.write(self._remove, frees=True)
                 hit("gc.removed")
                 for store in self._stores:
                     store.sweep()
+                self._database.keep_reserve()
                 _log.info("garbage collected", removed=len(plan.garbage), seconds=round(time.monotonic() - begun, 4))
             self._expect(plan.next_expiry)
             seconds = time.monotonic() - begun
@@ -226,6 +227,8 @@ class Collector:
                 self._run()
             except Exception:  # noqa: BLE001 — nothing was removed; the next run may do better
                 _log.exception("garbage collection failed")
+                with self._wake:
+                    self._released = True  # what was due still is
                 self._not_before = time.monotonic() + 10 * self._schedule.interval
 
     def _patience(self) -> float:

@@ -135,7 +135,7 @@ class Containers:
                 also(connection)
             self._tell(namespace, "/containers/delete", ContainerDelete(id=id))
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
 
     # -- garbage collection (collector.Store) -----------------------------------------------------------------------
 

@@ -115,7 +115,7 @@ class Content:
             rows.delete(connection, namespace, digest)
             self._tell(namespace, "/content/delete", ContentDelete(digest=digest))
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
         hit("content.delete.committed")
         self._remove_unreferenced(digest)
 
@@ -257,7 +257,7 @@ class Content:
             rows.end_ingest(connection, namespace, ref)
             return found[0]
 
-        sequence = self._database.write(change)
+        sequence = self._database.write(change, frees=True)
         hit("content.abort.committed")
         self._files.remove_ingest(self._files.ingest(namespace, sequence, ref))
 

@@ -17,6 +17,7 @@ another.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sqlite3
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from pycontainerd.core.errors import DataLoss, FailedPrecondition, PycontainerdError, ResourceExhausted, Unavailable
+from pycontainerd.stores.reserve import Reserve
 from pycontainerd.wire.failpoint import hit
 
 if TYPE_CHECKING:
@@ -49,10 +51,10 @@ _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 class _Request:
     """One call of ``write`` on its way through the writer thread."""
 
-    __slots__ = ("callbacks", "done", "durable", "error", "function", "result")
+    __slots__ = ("callbacks", "done", "durable", "error", "frees", "function", "result")
 
-    def __init__(self, function: Callable[[Connection], Any], durable: bool) -> None:
-        self.function, self.durable = function, durable
+    def __init__(self, function: Callable[[Connection], Any], durable: bool, frees: bool) -> None:
+        self.function, self.durable, self.frees = function, durable, frees
         self.done = threading.Event()
         self.reset()
 
@@ -80,14 +82,23 @@ class Database:
         self._closed = False
         self._observers: list[Callable[[int], None]] = []
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._connection = self._open(steps)
+        self._reserve = Reserve(f"{path}-reserve")
+        try:
+            self._connection = self._open(steps)
+        except ResourceExhausted:
+            if not self._reserve.give_up():
+                raise
+            self._connection = self._open(steps)
+        self._reserve.keep()
         self._thread = threading.Thread(target=self._work, name="database-writer", daemon=True)
         self._thread.start()
 
     # -- what stores call -------------------------------------------------------------------------------------------
 
-    def write(self, function: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def write(self, function: Callable[[Connection], T], *, durable: bool = True, frees: bool = False) -> T:
         """Run ``function`` in a write transaction and return its result once that is committed.
+
+        ``frees`` says that the write makes room, now or by a later collection: on a full disk it gets the reserve.
 
         Raises whatever ``function`` raises (its changes are undone), ResourceExhausted on a full disk, DataLoss on a
         damaged file, Unavailable after ``close`` or on an input/output error. Inside another write, ``durable`` is the
@@ -97,7 +108,7 @@ class Database:
             if self._active is None:
                 raise RuntimeError("an after-commit callback must not write: it would wait for itself")
             return function(self._connection)
-        request = _Request(function, durable)
+        request = _Request(function, durable, frees)
         with self._gate:
             if self._closed:
                 raise Unavailable("metadata database", self.path, "the daemon is shutting down")
@@ -221,6 +232,8 @@ class Database:
             _log.warning("a group of writes failed and is repeated one by one", writes=len(group))
         for request in group:
             error = self._attempt([request])
+            if request.frees and isinstance(error, ResourceExhausted):
+                error = self._attempt_with_reserve(request)
             if error is not None:
                 request.reset()
                 request.error = error
@@ -243,6 +256,20 @@ class Database:
                 connection.execute("ROLLBACK")
             return translate(error, self.path)
         return None
+
+    def _attempt_with_reserve(self, request: _Request) -> BaseException | None:
+        """Once more, with what was kept back and, where nobody reads an old state, with the log begun anew."""
+        self._reserve.give_up()
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        try:
+            return self._attempt([request])
+        finally:
+            self._reserve.keep()
+
+    def keep_reserve(self) -> None:
+        """Fill up what is kept back for a full disk, after room was made."""
+        self._reserve.keep()
 
     def _run(self, request: _Request, *, savepoint: bool) -> None:
         """Run one request; raise only when the whole transaction is lost, otherwise note its result or error."""

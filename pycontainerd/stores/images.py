@@ -90,7 +90,7 @@ class Images:
             _delete(connection, namespace, name)
             self._tell(namespace, "/images/delete", ImageDelete(name=name))
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
         if sync and self.collect is not None:
             self.collect()
 

@@ -85,7 +85,7 @@ class Leases:
             require_named(connection, namespace, id)
             remove_rows(connection, namespace, id)
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
         if sync and self.collect is not None:
             self.collect()
 
@@ -121,7 +121,7 @@ class Leases:
                 (namespace, id, resource.type, resource.id),
             )
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
 
     def list_resources(self, namespace: str, id: str) -> Sequence[LeaseResource]:
         """What the lease holds. Raises NotFound."""

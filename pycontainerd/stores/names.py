@@ -100,7 +100,7 @@ class Names:
                 query = "DELETE FROM names WHERE namespace = ? AND name = ? AND container = ?"
                 connection.execute(query, (namespace, name.removeprefix("/"), container))
 
-        self._database.write(change, durable=False)
+        self._database.write(change, durable=False, frees=True)
 
     def resolve(self, namespace: str, reference: str) -> tuple[str, str]:
         """By id, by name, by the beginning of an id, in this order. Raises NotFound, InvalidArgument (ambiguous)."""

@@ -105,7 +105,7 @@ class Namespaces:
             connection.execute("DELETE FROM namespaces WHERE name = ?", (name,))
             self._tell(name, "/namespaces/delete", NamespaceDelete(name=name))
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
 
     def _tell(self, name: str, topic: str, message: NamespaceCreate | NamespaceUpdate | NamespaceDelete) -> None:
         self._database.after_commit(lambda: self._publish(name, topic, message))

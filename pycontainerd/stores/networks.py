@@ -94,7 +94,7 @@ class NetworkRows:
             connection.execute("DELETE FROM address_cursors WHERE network = ?", (network.id,))
             connection.execute("DELETE FROM networks WHERE id = ?", (network.id,))
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
 
     def endpoints(self, network: Network) -> Sequence[Endpoint]:
         """The endpoints on a network, by container."""
@@ -183,7 +183,7 @@ class NetworkRows:
             connection.execute(f"UPDATE endpoints SET link = '' {here}", key)
             self._drop_ports(connection, *key)
 
-        self._database.write(change, durable=False)
+        self._database.write(change, durable=False, frees=True)
 
     def close(self, namespace: str, container: str) -> None:
         """Remove the sandbox with endpoints, addresses and ports."""
@@ -196,7 +196,7 @@ class NetworkRows:
             connection.execute("DELETE FROM endpoints WHERE namespace = ? AND container = ?", key)
             connection.execute("DELETE FROM sandboxes WHERE namespace = ? AND container = ?", key)
 
-        self._database.write(change, durable=False)
+        self._database.write(change, durable=False, frees=True)
 
     # Endpoints
 
@@ -215,7 +215,16 @@ class NetworkRows:
             connection.execute("DELETE FROM addresses WHERE endpoint = ?", (endpoint.id,))
             connection.execute("DELETE FROM endpoints WHERE id = ?", (endpoint.id,))
 
-        self._database.write(change)
+        self._database.write(change, frees=True)
+
+    def learn(self, endpoint: str, ip4: str, ip6: str, mac: str) -> None:
+        """Note the addresses that an endpoint, by its id, was given by others than us."""
+        query = "UPDATE endpoints SET ip4 = ?, ip6 = ?, mac = CASE ? WHEN '' THEN mac ELSE ? END WHERE id = ?"
+
+        def change(connection: Connection) -> None:
+            connection.execute(query, (ip4, ip6, mac, mac, endpoint))
+
+        self._database.write(change, durable=False)
 
     def _connect(self, connection: Connection, key: tuple[str, str], request: EndpointRequest, link: str) -> Endpoint:
         namespace, container = key

@@ -48,7 +48,7 @@ class RunStates:
         def change(connection: Connection) -> None:
             connection.execute(_PUT, (*_row(namespace, id, state), namespace, id))
 
-        self._database.write(change, durable=durable)
+        self._database.write(change, durable=durable, frees=True)  # it is written on the way to a removal too
 
 
 def _row(namespace: str, id: str, state: RunState) -> tuple[Any, ...]:

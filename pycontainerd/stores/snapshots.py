@@ -215,7 +215,7 @@ class Snapshots:
             self._delete(connection, row)
             return row.id
 
-        removed = self._database.write(change, durable=False)
+        removed = self._database.write(change, durable=False, frees=True)
         hit("snapshot.remove.row")
         self._remove_directory(removed)
 

@@ -282,7 +282,7 @@ class Volumes:
             volumerows.delete(connection, namespace, name)
 
         with self.removing(namespace, [name]) as gone:
-            self._database.write(change)
+            self._database.write(change, frees=True)
             gone.append(name)
 
     def _destroy(self, namespace: str, name: str) -> None:
