@@ -16,7 +16,7 @@ from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.spec_mounts import with_asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 BPF_ANNOTATION = "run.oci.seccomp_bpf_data"
 """crun: the seccomp filter to load, base64, in place of compiling ``linux.seccomp``."""
@@ -138,7 +138,7 @@ def bundle_config(
     """
     text = _with_annotations(view, bpf)
     if mounts:
-        text = _with_mounts(text, mounts)
+        text = _with_propagation(_with_mounts(text, mounts), mounts)
     return (text if netns is None else _with_netns(text, netns)).encode()
 
 
@@ -172,16 +172,44 @@ def _with_mounts(text: str, mounts: Sequence[dict[str, object]]) -> str:
     return text if members else _with_member(text, f'"mounts":{together}')
 
 
+def _with_propagation(text: str, mounts: Sequence[dict[str, object]]) -> str:
+    """The spec with a root file system that lets through what a mount is to share, as Docker has it: of a private one
+    nothing below would hear of the host's mounts, nor the host of its."""
+    wanted = {option for mount in mounts for option in _options(mount)}
+    if not wanted & {*_SHARED, *_SLAVE}:
+        return text
+
+    def change(linux: Mapping[str, object]) -> dict[str, object]:
+        shared = bool(wanted & set(_SHARED))
+        enough = _SHARED if shared else (*_SHARED, *_SLAVE)
+        if linux.get("rootfsPropagation") in enough:
+            return dict(linux)
+        return {**linux, "rootfsPropagation": "shared" if shared else "rslave"}
+
+    return _with_linux(text, change)
+
+
+_SHARED, _SLAVE = ("shared", "rshared"), ("slave", "rslave")
+
+
+def _options(mount: Mapping[str, object]) -> list[object]:
+    options = mount.get("options")
+    return options if isinstance(options, list) else []
+
+
 def _with_netns(text: str, netns: str) -> str:
     """The spec with one network namespace, or none for the host's. Raises InvalidArgument for a ``linux`` of no use."""
+    return _with_linux(text, lambda linux: {**linux, "namespaces": _namespaces(linux.get("namespaces"), netns)})
+
+
+def _with_linux(text: str, change: Callable[[Mapping[str, object]], dict[str, object]]) -> str:
     members = [member for member in _members(text) if member.key == "linux"]
     if not members:
-        return _with_member(text, f'"linux":{json.dumps({"namespaces": _namespaces(None, netns)})}')
+        return _with_member(text, f'"linux":{json.dumps(change({}))}')
     for member in reversed(members):
         if not isinstance(member.value, dict):
             raise InvalidArgument("linux of the container spec", hint="it is not an object")
-        linux = {**member.value, "namespaces": _namespaces(member.value.get("namespaces"), netns)}
-        text = text[: member.start] + json.dumps(linux) + text[member.end :]
+        text = text[: member.start] + json.dumps(change(member.value)) + text[member.end :]
     return text
 
 

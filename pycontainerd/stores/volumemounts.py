@@ -214,7 +214,22 @@ def _bind_source(entry: Json) -> str:
         if not entry.get("create"):
             raise missing_source(source) from None
         os.makedirs(source, mode=0o755, exist_ok=True)
+    if entry.get("propagation", "").endswith(("shared", "slave")):
+        _check_propagation(source, entry["propagation"])
     return source
+
+
+def _check_propagation(path: str, wanted: str) -> None:
+    """Raise FailedPrecondition, in Docker's words, when the path's own mount cannot pass anything on."""
+    point = mountinfo.covering(path)
+    words = {field.partition(":")[0] for field in point.propagation}
+    needed = {"shared"} if wanted.endswith("shared") else {"shared", "master"}
+    if not words & needed:
+        kind = "shared" if wanted.endswith("shared") else "shared or slave"
+        raise FailedPrecondition(
+            f"path {path} is mounted on {point.mount_point} but it is not a {kind} mount",
+            hint=f"make it one: mount --make-shared {point.mount_point}",
+        )
 
 
 def missing_source(path: str) -> InvalidArgument:

@@ -93,3 +93,43 @@ def test_what_the_engine_reads() -> None:
 
 def test_two_linux_sections_leave_the_filter_to_the_runtime() -> None:
     assert read_spec(b'{"linux":{"seccomp":{}},"linux":{"seccomp":{}}}').seccomp is None
+
+
+BIND = {"destination": "/x", "type": "bind", "source": "/s", "options": ["rbind", "rprivate", "rw"]}
+
+
+@pytest.mark.parametrize("text", ["{}", '{"mounts":null}', '{"mounts":[]}', '{"a":[1, 2] , "mounts":[] }'])
+def test_mounts_are_put_in(text: str) -> None:
+    document = json.loads(bundle_config(read_spec(text.encode()), mounts=[BIND]))
+    assert document["mounts"] == [BIND]
+    assert document.keys() == {*json.loads(text), "mounts"}
+
+
+def test_without_mounts_nothing_changes() -> None:
+    text = '{"mounts" : [ ] , "linux":{}}'
+    assert bundle_config(read_spec(text.encode())).decode() == text
+
+
+def test_mounts_that_are_no_list() -> None:
+    with pytest.raises(InvalidArgument, match="mounts of the container spec"):
+        bundle_config(read_spec(b'{"mounts":{}}'), mounts=[BIND])
+
+
+@pytest.mark.parametrize(
+    ("there", "options", "after"),
+    [
+        ("", ["rprivate"], ""),
+        ("", ["rslave"], "rslave"),
+        ("", ["shared"], "shared"),
+        ("", ["slave", "rshared"], "shared"),
+        ("rshared", ["rslave"], "rshared"),
+        ("rshared", ["shared"], "rshared"),
+        ("slave", ["rslave"], "slave"),
+        ("slave", ["rshared"], "shared"),
+    ],
+)
+def test_the_root_lets_through_what_a_mount_shares(there: str, options: list[str], after: str) -> None:
+    linux = {"rootfsPropagation": there} if there else {}
+    mounts = [{**BIND, "options": [option]} for option in options]
+    document = json.loads(bundle_config(read_spec(json.dumps({"linux": linux}).encode()), mounts=mounts))
+    assert document["linux"].get("rootfsPropagation", "") == after
