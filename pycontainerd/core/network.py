@@ -390,6 +390,10 @@ class NetworkStore(Protocol):
 
     def disconnect(self, endpoint: Endpoint) -> None: ...
 
+    def learn(self, endpoint: str, ip4: str, ip6: str, mac: str) -> None:
+        """Note the addresses that an endpoint, by its id, was given by others than us."""
+        ...
+
     def close(self, namespace: str, container: str) -> None:
         """Remove the sandbox with endpoints and addresses."""
         ...

@@ -140,7 +140,9 @@ def route_op(netns: str, endpoints: Sequence[Endpoint], networks: Mapping[str, N
         endpoint = way_out(endpoints, networks, version)
         if endpoint is not None:
             routes[str(version)] = [networks[endpoint.network].gateway(version), endpoint.interface]
-    return {"op": "routes", "netns": netns, "defaults": routes, "fresh": fresh}
+    # Drivers that leave addresses to others leave routes to them too: these go only where one of ours comes in.
+    foreign = any(not networks[endpoint.network].subnets for endpoint in endpoints)
+    return {"op": "routes", "netns": netns, "defaults": routes, "fresh": fresh and not foreign, "foreign": foreign}
 
 
 def port_target(endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) -> Target:

@@ -10,6 +10,7 @@ from pycontainerd.core.network_plan import Marks
 from pycontainerd.core.overlay import OverlayDriver
 from pycontainerd.network.blockers import Neighbours
 from pycontainerd.network.client import AgentClient
+from pycontainerd.network.cnidriver import CniDriver
 from pycontainerd.network.dns.keeping import DnsKeeper
 from pycontainerd.network.engine import Networks
 from pycontainerd.network.firewall import Firewall
@@ -58,6 +59,9 @@ def build_network(config: Config, stack: AsyncExitStack, database: Database, con
         netns_directory=netns_directory(state),
         drivers=[OverlayDriver(marks, read_key, route_from), MacvlanDriver()],
     )
+    cni = CniDriver(agent, f"{root}/cni", ground.store.sandbox)
+    ground.drivers[cni.name] = cni
+    ground.watch(cni)
     dns = DnsKeeper(agent, f"{state}/network/dns.sock", ground.networks_of)
     stack.callback(dns.close)
     ground.watch(HostFiles(f"{root}/containers", ground.networks_of))

@@ -15,7 +15,8 @@ Every operation may be repeated: a request that was in flight when an agent died
     localnet       name                                                 let 127.0.0.1 reach through a bridge
     hairpin        name                                                 let packets return to where they came from
     veth           netns, name, alias, master, isolated, interface, mac, mtu, addresses
-    routes         netns, defaults: {"4": [gateway, interface], "6": …}, fresh: no need to remove others
+    routes         netns, defaults: {"4": [gateway, interface], "6": …}, fresh: no need to remove others,
+                   foreign: others stay where there is none of these
     netns.create   path, fresh                                          with loopback up; fresh: not one that is there
     netns.delete   path, links: [{name, alias}]                         links that live on a second later are deleted
     netns.check    path                                                 fails when there is no namespace
@@ -27,7 +28,7 @@ Every operation may be repeated: a request that was in flight when an agent died
     taken          –                                                    → networks the host has routes to
     forget         entries: [[proto, port]], addresses: [ip]            conntrack entries that lead to what is gone
     socket         netns, family, proto, address, port, listen          → a descriptor comes along with the answer
-    vxlan, macvlan…                                                     see ``overlay`` and ``macvlan``
+    vxlan, macvlan…, cni.…                                              see ``overlay``, ``macvlan``, ``cni``
     dns.open       netns, address                                       see ``dns.opening``
 
 Drivers may bring operations of their own: ``OPERATIONS`` maps names to functions of (agent, op).
@@ -204,6 +205,17 @@ def _macvlan(agent: Agent, op: Op) -> None:
     macvlan.OPERATIONS[op["op"]](agent, op)
 
 
+def _routes(agent: Agent, op: Op) -> None:
+    fresh, foreign = bool(op.get("fresh")), bool(op.get("foreign"))
+    agent.links.default_routes(op["netns"], op["defaults"], fresh=fresh, foreign=foreign)
+
+
+def _cni(agent: Agent, op: Op) -> object:
+    from pycontainerd.network import cni
+
+    return cni.OPERATIONS[op["op"]](agent, op)
+
+
 def _dns_open(agent: Agent, op: Op) -> list[int]:
     from pycontainerd.network.dns import opening
 
@@ -216,7 +228,7 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "localnet": lambda agent, op: agent.links.localnet(op["name"]),
     "hairpin": lambda agent, op: agent.links.hairpin(op["name"]),
     "veth": _veth,
-    "routes": lambda agent, op: agent.links.default_routes(op["netns"], op["defaults"], fresh=bool(op.get("fresh"))),
+    "routes": _routes,
     "netns.create": _netns_create,
     "netns.check": _netns_check,
     "netns.delete": _netns_delete,
@@ -233,6 +245,10 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "macvlan": _macvlan,
     "macvlan.parent": _macvlan,
     "inner.unlink": _macvlan,
+    "cni.add": _cni,
+    "cni.del": _cni,
+    "cni.check": _cni,
+    "cni.sweep": _cni,
 }
 
 

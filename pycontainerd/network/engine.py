@@ -233,13 +233,15 @@ class Networks:
             ground.bring_up(network)
             after = self._reread(before)
             networks = ground.networks_of(after)
-            ground.agent.run(
+            results = ground.agent.run(
                 *driver.network_up(network),
                 *driver.endpoint_up(network, endpoint, after.netns),
                 route_op(after.netns, after.endpoints, networks),
                 *publish_ops(after, networks),
             )
             failpoint.hit("network.connect.kernel")
+            if ground.learn(results):
+                after = self._reread(before)
             self._publish_again(after)
         except BaseException:
             with quietly("endpoint is not taken back", container=before.container):

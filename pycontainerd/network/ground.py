@@ -173,6 +173,13 @@ class Ground:
 
     # Sandboxes
 
+    def learn(self, results: Iterable[object]) -> bool:
+        """Note the addresses that operations answered (of drivers that leave them to others); whether any did."""
+        found = [item for item in results if isinstance(item, dict) and item.get("endpoint")]
+        for item in found:
+            self.store.learn(item["endpoint"], item["ip4"], item["ip6"], item["mac"])
+        return bool(found)
+
     def networks_of(self, sandbox: Sandbox) -> dict[str, Network]:
         """The networks a sandbox is on, by id."""
         wanted = {endpoint.network for endpoint in sandbox.endpoints}

@@ -272,16 +272,17 @@ class Links:
         with attempt(f"bring lo up in {netns}"):
             self._inside(netns).link("set", index=1, state="up")
 
-    def default_routes(self, netns: str, defaults: dict[str, list[str]], *, fresh: bool) -> None:
-        """Make these (family → gateway, interface) the namespace's default routes; ``fresh`` if it has none yet."""
+    def default_routes(self, netns: str, defaults: dict[str, list[str]], *, fresh: bool, foreign: bool = False) -> None:
+        """Make these (family → gateway, interface) the namespace's default routes; ``fresh`` if it has none yet,
+        ``foreign`` if others may have made some, which stay in a family that has none of these."""
         for version, family in (("4", 2), ("6", 10)):
             wanted = defaults.get(version)
             if wanted is not None:
                 gateway, interface = wanted
                 index = self._inner_index(netns, interface)
-                with attempt(f"set the default route through {gateway}"):
+                with attempt(f"set the default route through {gateway}", ignore=(errno.EEXIST,)):
                     self._inside(netns).route("replace", family=family, dst="default", gateway=gateway, oif=index)
-            if not fresh:
+            if not fresh and not (foreign and wanted is None):
                 self._drop_routes(netns, family, wanted[0] if wanted else "")
 
     def _drop_routes(self, netns: str, family: int, keep: str) -> None:

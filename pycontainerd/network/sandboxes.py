@@ -103,13 +103,15 @@ class Sandboxes:
         ground = self._ground
         sandbox = self._publish(sandbox, networks)
         failpoint.hit("network.prepare.ports")
-        ground.agent.run(
+        results = ground.agent.run(
             {"op": "netns.create", "path": sandbox.netns, "fresh": True},
             *ground.endpoint_ops(sandbox, networks),
             route_op(sandbox.netns, sandbox.endpoints, networks, fresh=True),
             *publish_ops(sandbox, networks),
         )
         failpoint.hit("network.prepare.kernel")
+        if ground.learn(results):
+            sandbox = self._reread(sandbox)
         self._admit(sandbox, networks)
         failpoint.hit("network.prepare.rules")
         ground.tell_up(sandbox)
