@@ -95,7 +95,7 @@ def test_two_linux_sections_leave_the_filter_to_the_runtime() -> None:
     assert read_spec(b'{"linux":{"seccomp":{}},"linux":{"seccomp":{}}}').seccomp is None
 
 
-BIND = {"destination": "/x", "type": "bind", "source": "/s", "options": ["rbind", "rprivate", "rw"]}
+BIND: dict[str, object] = {"destination": "/x", "type": "bind", "source": "/s", "options": ["rbind", "rprivate", "rw"]}
 
 
 @pytest.mark.parametrize("text", ["{}", '{"mounts":null}', '{"mounts":[]}', '{"a":[1, 2] , "mounts":[] }'])
@@ -130,6 +130,6 @@ def test_mounts_that_are_no_list() -> None:
 )
 def test_the_root_lets_through_what_a_mount_shares(there: str, options: list[str], after: str) -> None:
     linux = {"rootfsPropagation": there} if there else {}
-    mounts = [{**BIND, "options": [option]} for option in options]
+    mounts: list[dict[str, object]] = [{**BIND, "options": [option]} for option in options]
     document = json.loads(bundle_config(read_spec(json.dumps({"linux": linux}).encode()), mounts=mounts))
     assert document["linux"].get("rootfsPropagation", "") == after
