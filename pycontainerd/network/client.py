@@ -6,6 +6,7 @@ died is asked again of the next one.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from pycontainerd.core.errors import Unavailable, Unknown
+from pycontainerd.core.errors import ResourceExhausted, Unavailable, Unknown
 from pycontainerd.linux import fds, process
 from pycontainerd.network.wire import MAX_MESSAGE, memory_file, read_all
 from pycontainerd.wire import failpoint
@@ -79,7 +80,7 @@ class AgentClient:
         if (error := answer.get("error")) is not None:
             for descriptor in opened:
                 fds.close(descriptor)
-            raise AgentError(error["op"], error["errno"], error["message"])
+            raise _error(error["op"], error["errno"], error["message"])
         return answer["results"], opened
 
     def _ask(self, data: bytes) -> tuple[dict[str, Any], list[int]]:
@@ -154,7 +155,11 @@ class AgentClient:
             self._drop()
 
 
-_PROGRAM = (
-    "import sys; fd = sys.argv.pop(); sys.path.insert(0, sys.argv.pop()); sys.argv.append(fd); "
-    "from pycontainerd.network.agent import main; main()"
-)
+def _error(op: str, number: int, message: str) -> AgentError | ResourceExhausted:
+    if number == errno.EXFULL:
+        hint = "a bridge of Linux has 1023 ports and no more: put containers on a further network"
+        return ResourceExhausted("cannot set up the network", message, hint)
+    return AgentError(op, number, message)
+
+
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from pycontainerd.network.agent import main; main()"

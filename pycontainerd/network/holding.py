@@ -39,10 +39,7 @@ _EPHEMERAL_TRIES = 50
 _BACKLOG = 512
 _LIMIT = 10.0
 _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
-_PROGRAM = (
-    "import sys; fd = sys.argv.pop(); sys.path.insert(0, sys.argv.pop()); sys.argv.append(fd); "
-    "from pycontainerd.network.keeper import main; main()"
-)
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from pycontainerd.network.keeper import main; main()"
 _log = structlog.get_logger("network")
 
 
@@ -272,7 +269,7 @@ class PortHolder:
             server.bind(self.path)
             os.chmod(self.path, 0o600)
             server.listen(8)
-            argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, SOURCE, str(server.fileno())]
+            argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, SOURCE, self.path, str(server.fileno())]
             process.spawn(argv, fds=(server.fileno(),), cwd="/", env={}, new_session=True)
 
     def _watch(self, client: socket.socket, descriptor: int) -> None:
