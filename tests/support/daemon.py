@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -133,12 +133,13 @@ class RunningDaemon:
 
     # -- the end --
 
-    def __enter__(self) -> RunningDaemon:
+    def __enter__(self) -> Self:
         try:
-            return self.start()
+            self.start()
         except BaseException:
             self.close()
             raise
+        return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
