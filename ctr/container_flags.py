@@ -6,7 +6,7 @@ import os
 
 from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, converted, flag
-from pycontainerd.core import mountspec, publish, settings, spec_devices, spec_resources
+from pycontainerd.core import logdrivers, mountspec, publish, settings, spec_devices, spec_resources
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.units import parse_bytes, parse_duration, parse_nano_cpus
 
@@ -59,7 +59,7 @@ FLAGS = (
     flag("ipc", "", STRING, "IPC namespace to use (private, host, none, container:NAME)"),
     flag("label", "l", LIST, "Set labels on the container"),
     flag("label-file", "", LIST, "Read labels from a file, one a line"),
-    flag("log-driver", "", STRING, "Where the output goes (json-file or none)"),
+    flag("log-driver", "", STRING, "Where the output goes (json-file, cri, journald or none)"),
     flag("log-opt", "", LIST, "Options of the log driver (max-size=10m, max-file=5, compress=true)"),
     flag("memory", "m", STRING, "Memory limit", metavar="bytes"),
     flag("memory-reservation", "", STRING, "Memory soft limit", metavar="bytes"),
@@ -353,12 +353,10 @@ def _pair(name: str, text: str) -> tuple[str, str]:
 def _log_config(values: Values) -> Json:
     driver = values.text("log-driver") or "json-file"
     options = dict(_pair("--log-opt", text) for text in values.items("log-opt"))
-    if driver not in ("json-file", "none"):
-        raise Failure(f"logger: no log driver named '{driver}' is registered", "there are json-file and none")
-    known = ("max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode")
-    for key in options:
-        if key not in (*known, "max-buffer-size") or driver == "none":
-            raise Failure(f"unknown log opt '{key}' for {driver} log driver")
+    try:
+        logdrivers.check(driver, options)
+    except InvalidArgument as error:
+        raise Failure(error.what, error.hint) from error
     return {"Type": driver, "Config": options}
 
 

@@ -8,6 +8,7 @@ from ctr.flags import STRING, Command, flag
 from ctr.version import VERSION
 from pycontainerd.client import containers, host, images, server, tasks
 from pycontainerd.client.files import root_of
+from pycontainerd.core import logdrivers
 from pycontainerd.core.units import human_size
 
 TYPE_CHECKING = False
@@ -65,8 +66,8 @@ def collect(context: Context) -> Json:
         "Images": len({images.digest_of(image) for image in images.list_all(daemon)}),
         "Driver": images.SNAPSHOTTER,
         "Snapshotters": snapshotters,
-        "LoggingDriver": "json-file",
-        "LogDrivers": ["json-file", "none"],
+        "LoggingDriver": logdrivers.DEFAULT,
+        "LogDrivers": list(logdrivers.DRIVERS),
         "CgroupVersion": "2" if facts.cgroup_v2 else "1",
         "SecurityOptions": _security(facts),
         "KernelVersion": machine.release,

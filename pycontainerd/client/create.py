@@ -9,7 +9,7 @@ from pycontainerd.client import containers, files, host, names, networks, snapsh
 from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
 from pycontainerd.client.times import rfc3339
-from pycontainerd.core import mountentries, publish, settings, spec
+from pycontainerd.core import logdrivers, mountentries, publish, settings, spec
 from pycontainerd.core.errors import InvalidArgument, NotFound
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
@@ -109,19 +109,19 @@ class _Draft:
         self.image, self.config, self.host_config = image, config, host_config
         root = files.root_of(daemon)
         self.path = files.directory(root, daemon.namespace, self.id)
-        self.log = files.log_path(root, daemon.namespace, self.id)
+        driver = (host_config.get("LogConfig") or {}).get("Type") or logdrivers.DEFAULT
+        self.log = files.log_path(root, daemon.namespace, self.id, driver)
 
     def record(self, document: Json, snapshotter: str) -> messages.Container:
         """What the daemon keeps."""
         self.config["Hostname"] = self.config.get("Hostname") or self.id[:12]
-        driver = (self.host_config.get("LogConfig") or {}).get("Type") or "json-file"
         kept = {
             "Name": self.name,
             "Created": rfc3339(time.time_ns()),
             "Image": self.image.digest,
             "Config": self.config,
             "HostConfig": self.host_config,
-            "LogPath": self.log if driver == "json-file" else "",
+            "LogPath": self.log,
         }
         return messages.Container(
             id=self.id,

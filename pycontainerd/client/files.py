@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from pycontainerd.core.errors import Unavailable
+from pycontainerd.core.logdrivers import file_name
 from pycontainerd.wire.messages import introspection as messages
 
 TYPE_CHECKING = False
@@ -40,9 +41,10 @@ def directory(root: str, namespace: str, id: str) -> str:
     return f"{root}/containers/{namespace}/{id}"
 
 
-def log_path(root: str, namespace: str, id: str) -> str:
-    """Its log in Docker's json-file format; rotated files are beside it."""
-    return f"{directory(root, namespace, id)}/{id}-json.log"
+def log_path(root: str, namespace: str, id: str, driver: str) -> str:
+    """The file its log driver writes, "" for one that writes none; rotated files are beside it."""
+    name = file_name(driver, id)
+    return f"{directory(root, namespace, id)}/{name}" if name else ""
 
 
 def write(path: str, config: Json, host_config: Json, id: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ LIVE = state.LIVE
 
 def stdio(container: Container) -> tasks.Stdio:
     """Where the streams of its first process go: to the log driver, and to whoever attaches."""
-    stdin, stdout, stderr, terminal = settings.stdio(container.settings)
+    stdin, stdout, stderr, terminal = settings.stdio(container.settings, container.id)
     return tasks.Stdio(stdin, stdout, stderr, terminal=terminal)
 
 

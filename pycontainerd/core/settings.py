@@ -91,26 +91,14 @@ def merge_environment(base: Sequence[str], given: Sequence[str]) -> list[str]:
     return [item for item in given if "=" in item] + [item for item in base if item.partition("=")[0] not in names]
 
 
-LOG_DEFAULTS = {"max-size": "10m", "max-file": "5", "compress": "true"}
-"""Logs are bounded unless somebody says otherwise (Docker's own default has no bound)."""
-_SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-.~,"
-
-
-def stdio(document: Json) -> tuple[str, str, str, bool]:
+def stdio(document: Json, id: str) -> tuple[str, str, str, bool]:
     """The task's stdin, stdout, stderr and terminal for a settings document, as Tasks.Create takes them.
 
     Output goes to the log driver and to whoever attaches; input is held open for clients when it was asked for.
+    ``id`` is the container's: some drivers record it. Raises InvalidArgument for log options that make no sense.
     """
-    config, log = document["Config"], document["HostConfig"].get("LogConfig") or {}
-    path = document.get("LogPath")
-    output = "none:"
-    if path:
-        options = {**LOG_DEFAULTS, **(log.get("Config") or {})}
-        known = "&".join(f"{key}={_quote(str(options[key]))}" for key in LOG_DEFAULTS)
-        output = f"json-file://{_quote(path)}?{known}"
+    from pycontainerd.core import logdrivers  # most of what reads settings starts nothing
+
+    config, output = document["Config"], logdrivers.uri(document, id)
     terminal = bool(config.get("Tty"))
     return "attach:" if config.get("OpenStdin") else "", output, "" if terminal else output, terminal
-
-
-def _quote(text: str) -> str:
-    return "".join(char if char in _SAFE else "".join(f"%{byte:02X}" for byte in char.encode()) for char in text)

@@ -155,7 +155,7 @@ def streams(container: Container) -> Stdio:
     settings = settings_of(container)
     if settings is not None:
         try:
-            stdin, stdout, stderr, terminal = stdio(settings)
+            stdin, stdout, stderr, terminal = stdio(settings, container.id)
         except (KeyError, AttributeError) as error:
             raise InvalidArgument("settings of container", container.id, "they lack Config or HostConfig") from error
         return Stdio(stdin, stdout, stderr, terminal)

@@ -57,8 +57,8 @@ def test_a_bare_name_removes_the_images_variable() -> None:
 
 def test_streams_of_a_task() -> None:
     document = {"Config": {}, "HostConfig": {"LogConfig": {"Config": {"max-size": "1m"}}}, "LogPath": "/var/l g/x.log"}
-    uri = "json-file:///var/l%20g/x.log?max-size=1m&max-file=5&compress=true"
-    assert settings.stdio(document) == ("", uri, uri, False)
+    uri = "json-file:///var/l%20g/x.log?max-size=1048576&max-file=5&compress=true"
+    assert settings.stdio(document, "id") == ("", uri, uri, False)
     document["Config"] = {"Tty": True, "OpenStdin": True}
-    assert settings.stdio(document) == ("attach:", uri, "", True)
-    assert settings.stdio({"Config": {}, "HostConfig": {}}) == ("", "none:", "none:", False)
+    assert settings.stdio(document, "id") == ("attach:", uri, "", True)
+    assert settings.stdio({"Config": {}, "HostConfig": {}}, "id") == ("", "none:", "none:", False)
