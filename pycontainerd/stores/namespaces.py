@@ -25,8 +25,11 @@ _HOLDS = (
     ("containers", "containers"),
     ("snapshots", "snapshots"),
     ("volumes", "volumes"),
+    ("networks", "networks"),
 )
 """What keeps a namespace from being deleted: the word for it, and its table."""
+_ASIDE = {"content": " AND NOT lost", "snapshots": " AND NOT lost", "networks": " AND name != 'bridge'"}
+"""Rows that keep nothing: lost ones, and the default network, which nobody made."""
 _GOES_ALONG = ("leases", "lease_resources", "ingests")
 """Tables whose rows vanish with their namespace."""
 
@@ -125,6 +128,6 @@ def _occupied(connection: Connection, table: str, namespace: str) -> bool:
     known = connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (table,)).fetchone()
     if known is None:
         return False
-    condition = " AND NOT lost" if table in {"content", "snapshots"} else ""
+    condition = _ASIDE.get(table, "")
     found = connection.execute(f"SELECT 1 FROM {table} WHERE namespace = ?{condition} LIMIT 1", (namespace,))
     return found.fetchone() is not None
