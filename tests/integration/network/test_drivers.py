@@ -50,7 +50,7 @@ def test_an_overlay_network_spans_two_hosts(world: World, host: NetDaemon, secon
     here = host.run("here", {"endpoints": [{"network": "wide"}]})
     there = second.run("there", {"endpoints": [{"network": "wide"}]})
     assert "64 bytes" in ping(here, second.address_of("there", "wide"))
-    assert "64 bytes" in ping(there, host.address_of("here", "wide"), "-s", "1422")
+    assert "1430 bytes" in ping(there, host.address_of("here", "wide"), "-s", "1422")
     link = json.loads(run("nsenter", "-t", str(here), "-n", "ip", "-j", "link", "show", "eth0"))[0]
     assert link["mtu"] == 1450
     host.kill()
