@@ -200,7 +200,7 @@ def test_mounts_of_a_task(world: VolumeWorld, tmp_path: Path) -> None:
     world.container(
         "web",
         named("html", "/srv", readonly=True),
-        {"type": "bind", "source": str(made), "target": "/b", "create": True, "propagation": "rslave"},
+        {"type": "bind", "source": str(made), "target": "/b", "create": True, "propagation": "private"},
         {"type": "tmpfs", "target": "/t", "options": ["nodev", "size=1m"]},
     )
 
@@ -209,7 +209,7 @@ def test_mounts_of_a_task(world: VolumeWorld, tmp_path: Path) -> None:
     source = str(world.data("html"))
     assert mounts == [
         {"destination": "/srv", "type": "bind", "source": source, "options": ["rbind", "rprivate", "ro"]},
-        {"destination": "/b", "type": "bind", "source": str(made), "options": ["rbind", "rslave", "rw"]},
+        {"destination": "/b", "type": "bind", "source": str(made), "options": ["rbind", "private", "rw"]},
         {"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["nodev", "size=1m", "rw"]},
     ]
     assert made.is_dir()
