@@ -1,4 +1,4 @@
-"""``pyctr logs``: what a container wrote, from its json-file logs, rotated and compressed ones included."""
+"""``pyctr logs``: what a container wrote, from its log files, rotated and compressed ones included, or the journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 
 from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, STRING, Command, flag
-from ctr.logfiles import Entry, Follower, read_all, read_tail
+from ctr.logfiles import read_all, read_tail
+from ctr.logfollow import Follower
 from ctr.streams import write_all
 from pycontainerd.client import containers, lifecycle, tasks
 from pycontainerd.client.times import parse_moment
@@ -14,8 +15,11 @@ from pycontainerd.core.errors import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ctr.context import Context
     from ctr.flags import Values
+    from ctr.logentries import Entry
     from pycontainerd.client.containers import Container
 
 COMMAND = Command(
@@ -41,15 +45,15 @@ _CHECK = 0.5
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0; standard output of the container on ours, its standard error on ours."""
     container = containers.find(context.daemon, arguments[0])
-    path = container.settings.get("LogPath")
-    if not path:
-        driver = (container.host_config.get("LogConfig") or {}).get("Type") or "unknown"
-        raise Failure(f"configured logging driver does not support reading ({driver})")
     now = time.time_ns()
     since = parse_moment(values.text("since"), now) if values.given("since") else 0
     until = parse_moment(values.text("until"), now) if values.given("until") else 0
     tail = _tail(values.text("tail"))
-    writer = _Writer(since, until, timestamps=values.on("timestamps"), tty=bool(container.config.get("Tty")))
+    writer = _Writer(since, until, timestamps=values.on("timestamps"), details=values.on("details"))
+    path = container.settings.get("LogPath")
+    if not path:
+        _elsewhere(context, container, writer, tail=tail, follow=values.on("follow"))
+        return 0
     follower = Follower(path) if values.on("follow") else None
     entries = read_all(path, follower) if tail < 0 else read_tail(path, tail, follower, since=since, until=until)
     for entry in entries:
@@ -57,6 +61,24 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     if follower is not None:
         _follow(context, container, follower, writer)
     return 0
+
+
+def _elsewhere(context: Context, container: Container, writer: _Writer, *, tail: int, follow: bool) -> None:
+    """What a driver that writes no file has kept. Raises Failure for one that keeps nothing we can read."""
+    driver = (container.host_config.get("LogConfig") or {}).get("Type") or "unknown"
+    if driver != "journald":
+        hint = "json-file, cri and journald do" if driver == "none" else "its output is read where its log URI leads"
+        raise Failure(f"configured logging driver does not support reading ({driver})", hint)
+    from ctr import logjournal
+
+    alive = _looker(context, container) if follow else None
+    entries = logjournal.read(container.id, tail, since=writer.since, until=writer.until, alive=alive)
+    for entry in entries:
+        writer.write(entry)
+
+
+def _looker(context: Context, container: Container) -> Callable[[], bool]:
+    return lambda: _look(context, container)
 
 
 def _tail(text: str) -> int:
@@ -70,24 +92,25 @@ def _tail(text: str) -> int:
 class _Writer:
     """Prints entries between two times, each line as it was written."""
 
-    def __init__(self, since: int, until: int, *, timestamps: bool, tty: bool) -> None:
-        self._since, self._until, self._timestamps = since, until, timestamps
-        self._tty = tty
+    def __init__(self, since: int, until: int, *, timestamps: bool, details: bool) -> None:
+        self.since, self.until = since, until
+        self._timestamps, self._details = timestamps, details
         self.over = False
 
     def write(self, entry: Entry) -> None:
         """One entry; ``over`` is set when it came after the end of the range."""
-        if (self._since or self._until) and not self._in_range(entry):
+        if (self.since or self.until) and not self._in_range(entry):
             return
-        text = f"{entry.time} {entry.log}" if self._timestamps else entry.log
+        text = f"{entry.details} {entry.log}" if self._details else entry.log
+        text = f"{entry.time} {text}" if self._timestamps else text
         write_all(2 if entry.stream == "stderr" else 1, text.encode("utf-8", "surrogateescape"))
 
     def _in_range(self, entry: Entry) -> bool:
         moment = entry.moment
-        if self._until and moment > self._until:
+        if self.until and moment > self.until:
             self.over = True
             return False
-        return moment >= self._since
+        return moment >= self.since
 
 
 def _follow(context: Context, container: Container, follower: Follower, writer: _Writer) -> None:

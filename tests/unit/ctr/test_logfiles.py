@@ -11,7 +11,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctr.logfiles import Follower, files_of, parse_line, read_all, read_tail
+from ctr.logentries import parse_line
+from ctr.logfiles import files_of, read_all, read_tail
+from ctr.logfollow import Follower
 
 KEEP = 50
 
