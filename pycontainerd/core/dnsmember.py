@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pycontainerd.core.dnsresolv import ResolvConf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pycontainerd.core.network import Endpoint, Network, Sandbox
 
@@ -40,6 +40,18 @@ def member(sandbox: Sandbox, networks: Mapping[str, Network], life: int) -> dict
             if endpoint.network in networks and not networks[endpoint.network].default
         ],
     }
+
+
+def remote_member(network: Network, names: Sequence[str], addresses: Sequence[str]) -> dict[str, Any]:
+    """A container of another host on one of our networks: somebody with names, who asks nothing here."""
+    entry = {
+        "id": network.id,
+        "name": network.name,
+        "names": list(names),
+        "addresses": [ip_address(text).packed.hex() for text in addresses],
+        "subnets": [],
+    }
+    return {"life": 0, "netns": "", "servers": None, "forward": False, "ndots": 0, "networks": [entry]}
 
 
 def _entry(sandbox: Sandbox, endpoint: Endpoint, network: Network) -> dict[str, Any]:

@@ -5,12 +5,17 @@ a shared ``key`` gives all of them the same VNI, and every host hands out anothe
 ``--ip-range``, or its share by its place among the ``peers``. Every host has a gateway of its own in its part, so that
 containers leave through the host they run on.
 
-    peers   addresses of the other hosts, with commas between
+    peers   addresses of the other hosts, with commas between: all of them, the same list but for oneself everywhere
+    join    in place of peers: addresses of some hosts that are in it already, who know the others; needs --ip-range
     local   this host's address; the one it reaches the first peer from when absent
     key     the shared secret, or @/path of a file that holds it
     vni     1 to 16777215, in place of the key's
     port    the UDP port of VXLAN, 4789
+    control the TCP port of the exchange, 4788
     com.docker.network.driver.mtu
+
+Hosts with a key tell each other about their containers (``core.overlaypeers``), over TCP port ``control`` (4788): so
+neighbours are found without flooding, and names are known on all hosts.
 
 The key keeps networks apart, it does not hide or sign what they carry: whoever can send to the hosts' VXLAN port can
 take part. Encryption (ESP) is not offered; on a network that is not trusted, give addresses of a VPN as peers.
@@ -21,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pycontainerd.core.errors import InvalidArgument, Unimplemented
 from pycontainerd.core.ipam import parse_address
@@ -30,7 +35,7 @@ from pycontainerd.core.network_plan import BridgeDriver
 from pycontainerd.core.network_request import check_mtu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pycontainerd.core.network import Op
     from pycontainerd.core.network_plan import Marks
@@ -42,7 +47,8 @@ OVERHEAD = {4: 50, 6: 70}
 MAX_VNI = (1 << 24) - 1
 MAX_PEERS = 256
 SHORTEST_KEY = 8
-_OPTIONS = ("peers", "local", "key", "vni", "port", MTU)
+CONTROL = 4788
+_OPTIONS = ("peers", "join", "local", "key", "vni", "port", "control", MTU)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Tunnel:
     port: int
     local: str
     peers: tuple[str, ...]
+    control: int = CONTROL
+    key: str = ""
 
     @property
     def version(self) -> int:
@@ -70,7 +78,8 @@ def read_peers(text: str) -> tuple[str, ...]:
     """The option ``peers``. Raises InvalidArgument."""
     found = [str(parse_address(part.strip(), "overlay peer")) for part in text.split(",") if part.strip()]
     if not found:
-        raise InvalidArgument("overlay network", hint="give the other hosts: -o peers=ADDRESS,ADDRESS")
+        hint = "give the other hosts: -o peers=ADDRESS,ADDRESS, or some that are in it: -o join=ADDRESS"
+        raise InvalidArgument("overlay network", hint=hint)
     if len(found) > MAX_PEERS:
         raise InvalidArgument("option peers", hint=f"{len(found)} are too many; at most {MAX_PEERS}")
     if len({ip_address(address).version for address in found}) > 1:
@@ -89,6 +98,18 @@ def share(cidr: str, place: int, count: int) -> str:
     return str(ip_network((base, network.prefixlen + bits)))
 
 
+class TunnelHub(Protocol):
+    """Who keeps this host in touch with the others."""
+
+    def attach(self, network: Network, tunnel: Tunnel, link: str) -> None:
+        """Take part in a network, over the tunnel whose interface is ``link``. Idempotent, and quick."""
+        ...
+
+    def detach(self, network: Network) -> None:
+        """Leave it. Idempotent."""
+        ...
+
+
 class OverlayDriver:
     """A bridge on each host, and a VXLAN tunnel to the others as one of its ports.
 
@@ -99,10 +120,16 @@ class OverlayDriver:
     name = OVERLAY
     needs_subnets = False
 
-    def __init__(self, marks: Marks, read_key: Callable[[str], str], route_from: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        marks: Marks,
+        read_key: Callable[[str], str],
+        route_from: Callable[[str], str],
+        hub: TunnelHub | None = None,
+    ) -> None:
         self._marks = marks
         self._bridge = BridgeDriver(marks)
-        self._read_key, self._route_from = read_key, route_from
+        self._read_key, self._route_from, self._hub = read_key, route_from, hub
 
     def validate(self, network: Network) -> None:
         """Raises InvalidArgument for options that are missing or make no sense, Unimplemented for encryption."""
@@ -119,6 +146,9 @@ class OverlayDriver:
             )
         if network.options.get(MTU):
             check_mtu(network.options[MTU])
+        if options.get("join") and not all(subnet.range for subnet in network.subnets):
+            hint = "give --ip-range, another part of the subnet on each host, or all hosts with -o peers="
+            raise InvalidArgument("overlay network", network.name, hint)
         self.tunnel(network)
 
     def complete(self, network: Network) -> Network:
@@ -134,7 +164,7 @@ class OverlayDriver:
     def tunnel(self, network: Network) -> Tunnel:
         """What the options say. Raises InvalidArgument."""
         options = network.options
-        peers = read_peers(options.get("peers", ""))
+        peers = read_peers(",".join(filter(None, (options.get("peers"), options.get("join")))))
         local = options.get("local", "")
         if not local:
             try:
@@ -144,22 +174,25 @@ class OverlayDriver:
                 raise InvalidArgument("overlay network", network.name, hint) from None
         local = str(parse_address(local, "option local", ip_address(peers[0]).version))
         others = tuple(peer for peer in peers if peer != local)
-        port = options.get("port", "") or str(PORT)
-        if not port.isdigit() or not 0 < int(port) < 65536:
-            raise InvalidArgument("option port", port, "want 1 to 65535")
-        return Tunnel(self._vni(network), int(port), local, others)
+        port, control = _port(options, "port", PORT), _port(options, "control", CONTROL)
+        key = self._key(network)
+        return Tunnel(self._vni(network, key), port, local, others, control, key)
 
-    def _vni(self, network: Network) -> int:
-        vni, key = network.options.get("vni", ""), network.options.get("key", "")
-        if vni:
-            if not vni.isdigit() or not 0 < int(vni) <= MAX_VNI:
-                raise InvalidArgument("option vni", vni, f"want 1 to {MAX_VNI}")
-            return int(vni)
+    def _key(self, network: Network) -> str:
+        key = network.options.get("key", "")
         if key.startswith("@"):
             try:
                 key = self._read_key(key[1:]).strip()
             except OSError as error:
                 raise InvalidArgument("key file", network.options["key"][1:], error.strerror or "unreadable") from None
+        return key
+
+    def _vni(self, network: Network, key: str) -> int:
+        vni = network.options.get("vni", "")
+        if vni:
+            if not vni.isdigit() or not 0 < int(vni) <= MAX_VNI:
+                raise InvalidArgument("option vni", vni, f"want 1 to {MAX_VNI}")
+            return int(vni)
         if len(key) < SHORTEST_KEY:
             hint = f"give -o key=SECRET of {SHORTEST_KEY} characters or more, the same on every host"
             raise InvalidArgument("overlay network", network.name, hint)
@@ -176,6 +209,8 @@ class OverlayDriver:
     def network_up(self, network: Network) -> Sequence[Op]:
         """The bridge, and the tunnel on it."""
         tunnel = self.tunnel(network)
+        if self._hub is not None and network.created_at is not None:
+            self._hub.attach(network, tunnel, self.tunnel_link(network))
         bridge, *forwarding = self._bridge.network_up(network)
         vxlan: Op = {
             "op": "vxlan",
@@ -192,6 +227,8 @@ class OverlayDriver:
     def network_down(self, network: Network) -> Sequence[Op]:
         """The tunnel goes, then the bridge."""
         alias = self._marks.network(network.id) + "/tunnel"
+        if self._hub is not None:
+            self._hub.detach(network)
         return [
             {"op": "unlink", "name": self.tunnel_link(network), "alias": alias},
             *self._bridge.network_down(network),
@@ -208,6 +245,13 @@ class OverlayDriver:
     def endpoint_end(self, network: Network, endpoint: Endpoint, netns: str) -> Sequence[Op]:
         """As on a bridge."""
         return self._bridge.endpoint_end(network, endpoint, netns)
+
+
+def _port(options: Mapping[str, str], name: str, default: int) -> int:
+    port = options.get(name, "") or str(default)
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidArgument(f"option {name}", port, "want 1 to 65535")
+    return int(port)
 
 
 def _part(subnet: Subnet, place: int, count: int) -> Subnet:

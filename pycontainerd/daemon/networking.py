@@ -18,6 +18,7 @@ from pycontainerd.network.ground import Ground, netns_directory, netns_path, poo
 from pycontainerd.network.holding import PortHolder
 from pycontainerd.network.hostfiles import HostFiles
 from pycontainerd.network.overlay import read_key, route_from
+from pycontainerd.network.overlayhub import Hub
 from pycontainerd.network.records import NetworkedContainers
 from pycontainerd.network.sandboxes import Sandboxes
 from pycontainerd.stores.networks import NetworkRows
@@ -57,7 +58,7 @@ def build_network(config: Config, stack: AsyncExitStack, database: Database, con
         holder=holder,
         neighbours=Neighbours(agent, table),
         netns_directory=netns_directory(state),
-        drivers=[OverlayDriver(marks, read_key, route_from), MacvlanDriver()],
+        drivers=[MacvlanDriver()],
     )
     cni = CniDriver(agent, f"{root}/cni", ground.store.sandbox)
     ground.drivers[cni.name] = cni
@@ -66,6 +67,11 @@ def build_network(config: Config, stack: AsyncExitStack, database: Database, con
     stack.callback(dns.close)
     ground.watch(HostFiles(f"{root}/containers", ground.networks_of))
     ground.watch(dns)
+    hub = Hub(agent, dns.remote)
+    stack.callback(hub.close)
+    overlay = OverlayDriver(marks, read_key, route_from, hub)
+    ground.drivers[overlay.name] = overlay
+    ground.watch(hub)
     networks = Networks(ground, containers, pools_of(config.network, root), config.network.subnet)
     sandboxes = Sandboxes(ground, networks, containers)
     holder.on_lost = sandboxes.hold_again

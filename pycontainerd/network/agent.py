@@ -196,7 +196,7 @@ def _forget(agent: Agent, op: Op) -> int:
 def _vxlan(agent: Agent, op: Op) -> None:
     from pycontainerd.network import overlay
 
-    overlay.vxlan(agent, op)
+    overlay.OPERATIONS[op["op"]](agent, op)
 
 
 def _macvlan(agent: Agent, op: Op) -> None:
@@ -242,6 +242,8 @@ OPERATIONS: dict[str, Callable[[Agent, Op], object]] = {
     "socket": _socket,
     "dns.open": _dns_open,
     "vxlan": _vxlan,
+    "vxlan.peers": _vxlan,
+    "vxlan.neighbours": _vxlan,
     "macvlan": _macvlan,
     "macvlan.parent": _macvlan,
     "inner.unlink": _macvlan,

@@ -88,6 +88,23 @@ class DnsKeeper:
                 self._held = {key: life for key, life in self._held.items() if key in keep}
                 self._ask({"keep": keep})
 
+    def remote(self, group: str, members: Mapping[str, dict[str, Any]]) -> None:
+        """Names on other hosts, in place of what the group had before: members by key, without a namespace here."""
+        mine = {f"@{group}/{key}": known for key, known in members.items()}
+        with self._guard("names on other hosts are not known", group), self._lock:
+            gone = [key for key in self._members if key.startswith(f"@{group}/") and key not in mine]
+            changed = [key for key, known in mine.items() if self._members.get(key) != known]
+            for key in gone:
+                del self._members[key]
+            self._members.update(mine)
+            if not self._connect(start=False):
+                return
+            for key in gone:
+                self._held.pop(key, None)
+                self._ask({"drop": key})
+            for key in changed:
+                self._push(key)
+
     def status(self) -> dict[str, Any]:
         """What the responder says of itself (version, pid, errors, members); empty when there is none."""
         with self._lock, contextlib.suppress(Unavailable):
@@ -114,7 +131,7 @@ class DnsKeeper:
         """Tell the responder of a sandbox, with sockets when it has none for this life of it."""
         known = self._members[key]
         sockets: list[int] = []
-        if self._held.get(key) != known["life"]:
+        if known["netns"] and self._held.get(key) != known["life"]:
             _, sockets = self._agent.run_opening([{"op": "dns.open", "netns": known["netns"], "address": RESOLVER}])
         try:
             failpoint.hit("network.dns.push")

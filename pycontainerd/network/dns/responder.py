@@ -10,7 +10,8 @@ holds it; each takes effect as a whole or not at all. The answer is ``{}``, or `
 
     {"hello": 1}                        → {"version", "pid", "errors", "last_error", "members": {key: life}}
                                           in a memory file
-    {"put": key, "member": {…}}         with two descriptors (UDP, TCP) for a sandbox that is not known in this life
+    {"put": key, "member": {…}}         with two descriptors (UDP, TCP) for a sandbox that is not known in this life;
+                                          without any for one without a namespace: it has names and asks nothing
     {"drop": key}                       its sockets are closed when the answer comes
     {"keep": [key, …]}                  drop all others
     {"stop": 1}                         end, whatever is held
@@ -116,7 +117,7 @@ class Process:
     def _put(self, key: str, member: dict[str, Any], received: list[int]) -> None:
         known = self._zone.members.get(key)
         fresh = known is None or known["life"] != member["life"]
-        if fresh and len(received) != 2:
+        if fresh and member["netns"] and len(received) != 2:
             raise ValueError("a new life comes with two sockets")
         self._zone.put(key, member)
         if not received:

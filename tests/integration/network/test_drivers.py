@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
@@ -28,11 +30,11 @@ def second(world: World) -> Iterator[NetDaemon]:
         daemon.close()
 
 
-def overlay(host: NetDaemon, peers: str, **options: str) -> pb.Network:
+def overlay(host: NetDaemon, peers: str, ranges: str = "", **options: str) -> pb.Network:
     request = pb.CreateNetworkRequest(
         name="wide",
         driver="overlay",
-        subnets=[pb.Subnet(cidr="10.77.0.0/24")],
+        subnets=[pb.Subnet(cidr="10.77.0.0/24", ip_range=ranges)],
         options={"peers": peers, "key": KEY, **options},
     )
     return host.networks.Create(request).network  # type: ignore[no-any-return]
@@ -63,6 +65,47 @@ def test_an_overlay_network_spans_two_hosts(world: World, host: NetDaemon, secon
     for daemon in (host, second):
         daemon.networks.Remove(pb.RemoveNetworkRequest(network="wide"))
     assert not [name for name in world.links() if name.startswith("pc")]
+
+
+def eventually(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_hosts_tell_each_other_of_their_containers(world: World, host: NetDaemon, second: NetDaemon) -> None:
+    def entries(*argv: str) -> str:
+        return run("nsenter", f"--net={world.path}", *argv)
+
+    mine = overlay(host, OTHER)
+    overlay(second, "", join=UPLINK, ranges="10.77.0.128/25")
+    tunnel = f"pcx-{mine.id[:10]}"
+    second.run("there", {"endpoints": [{"network": "wide", "aliases": ["db"]}]})
+    address = second.address_of("there", "wide")
+    eventually(lambda: address in entries("ip", "neigh", "show", "nud", "permanent"))
+    assert f"dst {OTHER} self permanent" in entries("bridge", "fdb", "show", "dev", tunnel)
+    here = host.run("here", {"endpoints": [{"network": "wide"}], "dns_options": ["ndots:1"]})
+    eventually(lambda: address in lookup(here, "db"))
+    assert address in lookup(here, "there.wide")
+    assert "64 bytes" in ping(here, address)
+    assert "64 bytes" in ping(here, "10.77.0.128"), "the other host's gateway is found by flooding"
+    second.kill()
+    assert address in lookup(here, "db")
+    second.start()
+    eventually(lambda: address in lookup(here, "db"))
+    second.remove("there")
+    eventually(lambda: address not in lookup(here, "db"))
+    eventually(lambda: address not in entries("ip", "neigh", "show", "nud", "permanent"))
+    assert "self permanent" not in entries("bridge", "fdb", "show", "dev", tunnel).replace(
+        f"00:00:00:00:00:00 dst {OTHER} self permanent", ""
+    )
+    host.remove("here")
+
+
+def lookup(pid: int, name: str) -> str:
+    command = ["nsenter", "-t", str(pid), "-n", "busybox", "nslookup", "-type=a", name, "127.0.0.11"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
 
 
 def test_another_key_is_another_network(host: NetDaemon, second: NetDaemon) -> None:
