@@ -8,6 +8,7 @@ because a daemon may die at any instant anyway.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,8 @@ async def _run(config: Config, reread: Callable[[], Config]) -> None:
         loop.add_signal_handler(signal.SIGHUP, _reload, reread)
         log.info("serving", version=VERSION, address=config.socket, root=config.root, pid=os.getpid())
         notify.ready(f"Serving on {config.socket}")
+        # Modules and engines live as long as the daemon: no collection needs to look at their 100,000 objects again.
+        gc.freeze()
         await stop.wait()
         loop.remove_signal_handler(signal.SIGHUP)
         notify.stopping()

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,16 +43,38 @@ async def offload_stoppable(stop: Callable[[], None], fn: Callable[P, T], /, *ar
 
 
 async def _run(pool: ThreadPoolExecutor, stop: Callable[[], None] | None, fn: Callable[[], T]) -> T:
-    work = pool.submit(contextvars.copy_context().run, fn)
-    waiter = asyncio.wrap_future(work)
+    # The thread's result goes straight to the future that is awaited: asyncio.wrap_future and shield would cost two
+    # turns of the loop and several callbacks more, on every call of every engine.
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[T] = loop.create_future()
+
+    def work() -> None:
+        try:
+            result = fn()
+        except BaseException as error:  # noqa: BLE001 - handed on to the caller
+            loop.call_soon_threadsafe(_fail, waiter, error)
+        else:
+            loop.call_soon_threadsafe(_answer, waiter, result)
+
+    job = pool.submit(contextvars.copy_context().run, work)
     try:
-        return await asyncio.shield(waiter)
+        return await waiter
     except asyncio.CancelledError:
-        if not work.cancel():
+        if not job.cancel():
             if stop is not None:
                 stop()
-            await _settled(waiter)
+            await _settled(asyncio.wrap_future(job))
         raise
+
+
+def _answer(waiter: asyncio.Future[T], result: T) -> None:
+    if not waiter.done():
+        waiter.set_result(result)
+
+
+def _fail(waiter: asyncio.Future[Any], error: BaseException) -> None:
+    if not waiter.done():
+        waiter.set_exception(error)
 
 
 async def _settled(waiter: asyncio.Future[T]) -> None:

@@ -230,7 +230,8 @@ class Tasks:
                     task.deleted, unknown = Exit(task.pid, UNKNOWN, now()), error
             failpoint.hit("task.delete.shim")
             await self.watcher.forgotten(task.namespace, task.id, task.deleted)
-            await self.shims.release(task.shim, task.id, sandboxed=task.sandboxed)
+            # The shim needs nothing any more of what is removed below, so nobody waits until it has answered.
+            self.spawn(self.shims.release(task.shim, task.id, sandboxed=task.sandboxed))
             failpoint.hit("task.delete.released")
             await self.offload(self.preparer.remove, task.bundle, task.mounts)
             self.table.remove(task)
