@@ -215,7 +215,7 @@ class RotatingFile:
         if argv is None:
             self._log.debug(f"no gzip program here: {place} stays uncompressed")
             return
-        temporary = f"{self.path}.{os.getpid()}{_UNFINISHED}"
+        temporary = f"{self.path}.{os.urandom(4).hex()}{_UNFINISHED}"
         source = made = -1
         try:
             source = os.open(place, os.O_RDONLY | os.O_CLOEXEC)

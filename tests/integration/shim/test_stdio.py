@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import select
+import signal
+import socket
 import stat
 import time
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ctr.logfiles import read_all
 from pycontainerd.wire.codes import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, UNKNOWN, RpcError
 from pycontainerd.wire.messages import task_v3
-from pycontainerd.wire.messages.attach import AttachRequest, AttachResponse, DetachRequest
+from pycontainerd.wire.messages.attach import AttachRequest, AttachResponse, DetachRequest, ReopenLogRequest
+from pycontainerd.wire.messages.google import Empty
 from tests.integration.shim.harness import eventually
 
 if TYPE_CHECKING:
@@ -251,6 +255,76 @@ def test_old_logs_are_dropped(host: Host) -> None:
     box.delete()
     assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.1", f"{path.name}.2"}
     assert lines(path)[-1]["log"] == "60000\n"
+
+
+def test_the_kubelets_format_and_its_rotation(host: Host) -> None:
+    path = host.base / "pod/0.log"
+    box = host.shim("one", ["/bin/sh", "-c", "printf 'first\\r\\n\\n'; read x; echo err >&2; printf rest"])
+    box.create(stdin="attach:", stdout=f"cri://{path}?max-line=100", stderr=f"cri://{path}")
+    box.start()
+    eventually(lambda: path.exists() and path.read_text().count("\n") == 2)
+    moved = path.rename(path.with_name("0.log.20260101"))
+    box.alone("ReopenLog", ReopenLogRequest(id="one"), Empty, service=ATTACH)
+    assert path.exists()
+    _, _, into = attached(box, host.base / "a", stdin=True)
+    assert into is not None
+    os.write(into.fd, b"go\n")
+    box.wait()
+    with pytest.raises(RpcError) as caught:
+        box.alone("ReopenLog", ReopenLogRequest(id="one"), Empty, service=ATTACH)
+    assert caught.value.code == FAILED_PRECONDITION
+    box.delete()
+    assert [line.split(" ", 1)[1] for line in moved.read_text().split("\n")[:-1]] == ["stdout F first", "stdout F "]
+    assert {line.split(" ", 1)[1] for line in path.read_text().splitlines()} == {"stderr F err", "stdout P rest"}
+
+
+def test_what_is_no_file_cannot_be_reopened(host: Host) -> None:
+    box = host.shim("one", ["/bin/sleep", "100"])
+    box.create(stdout="none:")
+    with pytest.raises(RpcError) as caught:
+        box.alone("ReopenLog", ReopenLogRequest(id="one"), Empty, service=ATTACH)
+    assert caught.value.code == FAILED_PRECONDITION
+
+
+def test_output_in_the_journal(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(host.base / "journal"))
+        journal.settimeout(10)
+        box = host.shim("one", ["/bin/sh", "-c", "echo hello; sleep 0.2; echo err >&2"])
+        uri = f"journald://{host.base}/journal?attr.CONTAINER_NAME=web&attr.team=a%0Ab"
+        box.create(stdout=uri, stderr=uri)
+        box.start()
+        assert journal.recv(4096) == b"MESSAGE=hello\nPRIORITY=6\nCONTAINER_NAME=web\nTEAM\n\3\0\0\0\0\0\0\0a\nb\n"
+        assert journal.recv(4096).startswith(b"MESSAGE=err\nPRIORITY=3\n")
+        box.wait()
+        box.delete()
+
+
+def test_a_journal_that_is_not_there_is_named(host: Host) -> None:
+    box = host.shim("one", ["/bin/true"])
+    with pytest.raises(RpcError) as caught:
+        box.create(stdout=f"journald://{host.base}/no-journal")
+    assert "no-journal" in caught.value.message
+    assert "does not listen" in caught.value.message
+
+
+def test_a_killed_shim_leaves_whole_lines_and_the_next_goes_on(host: Host) -> None:
+    path = host.base / "logs/one-json.log"
+    uri = f"json-file://{path}?max-size=200k&max-file=1000"
+    box = host.shim("one", ["/bin/sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); done"])
+    box.create(stdout=uri)
+    box.start()
+    eventually(lambda: len(list(path.parent.iterdir())) > 4)
+    os.kill(box.pid, signal.SIGKILL)
+    time.sleep(0.3)
+    second = host.shim("two", ["/bin/sh", "-c", "echo on"])
+    second.create(stdout=uri)
+    second.start()
+    second.wait()
+    second.delete()
+    eventually(lambda: not list(path.parent.glob("*.tmp")) and not list(path.parent.glob("*[0-9]")))
+    found = [entry.log for entry in read_all(str(path))]
+    assert found == [f"{number}\n" for number in range(len(found) - 1)] + ["on\n"]
 
 
 def test_a_terminal_has_one_stream_and_a_size(each_host: Host) -> None:
