@@ -159,8 +159,10 @@ class Links:
     def _own_bridge(self, name: str, alias: str) -> int:
         found = self.alias(name)
         if found is None:
+            # With an address of its own it does not take that of a port, and another one with each port that leaves.
+            mac = "02:42:" + ":".join(f"{byte:02x}" for byte in os.urandom(4))
             with attempt(f"make bridge {name}", ignore=(errno.EEXIST,)):
-                self._host.link("add", ifname=name, kind="bridge", br_mcast_snooping=0)
+                self._host.link("add", ifname=name, kind="bridge", br_mcast_snooping=0, address=mac)
         elif found != alias and (found or not self._is_empty_bridge(name)):
             raise LinkError(errno.EEXIST, f"link {name} exists and is not this network's; remove it or choose another")
         return self.index(name)
@@ -175,7 +177,7 @@ class Links:
         )
 
     def _addresses(self, netlink: IPRoute, index: int, wanted: Sequence[str], name: str) -> None:
-        """Give a link addresses it lacks, and take those away that were ours before (their scope is global)."""
+        """Give a link the addresses it lacks."""
         for cidr in wanted:
             address, _, prefix = cidr.partition("/")
             extra = {"flags": _IFA_F_NODAD} if ":" in address else {}
@@ -242,7 +244,7 @@ class Links:
 
     def _attach(self, op: dict[str, Any]) -> None:
         name, index = op["name"], self.index(op["name"])
-        quiet(name, ipv6=False)
+        write_sysctl(f"net/ipv6/conf/{name}/addr_gen_mode", "1", missing_ok=True)  # none; ``quiet`` costs by the link
         known = self._bridges.get(op["master"])
         master = known[0] if known is not None else self.index(op["master"])
         with attempt(f"put {name} on bridge {op['master']}"):
