@@ -194,11 +194,8 @@ def endpoints(values: Values) -> list[Json]:
     if not publish.is_bridged(mode):
         if len(found) > 1:
             raise UsageError(f"network mode {mode} cannot be combined with other networks")
-        if mode.startswith("container:") and (values.items("publish") or values.on("publish-all")):
-            raise UsageError(
-                "conflicting options: port publishing and the container type network mode",
-                "publish the ports on the container whose network is joined",
-            )
+        if mode.startswith("container:"):
+            _check_joining(values)
         if len(first) > 1:
             raise UsageError("network-scoped options are for user-defined networks", f"--network {mode} has no names")
     elif aliases and mode in ("default", "bridge"):
@@ -206,6 +203,21 @@ def endpoints(values: Values) -> list[Json]:
     return found
 
 
+def _check_joining(values: Values) -> None:
+    """Raises UsageError for what the container whose network is joined has decided already."""
+    for names, what in _DECIDED:
+        if any(values.given(name) for name in names):
+            raise UsageError(f"conflicting options: {what}", "give it to the container whose network is joined")
+
+
+_DECIDED = (
+    (("hostname", "domainname"), "hostname and the network mode"),
+    (("dns", "dns-search", "dns-option"), "dns and the network mode"),
+    (("add-host",), "custom host-to-IP mapping and the network mode"),
+    (("mac-address",), "mac-address and the network mode"),
+    (("publish", "publish-all"), "port publishing and the container type network mode"),
+    (("expose",), "port exposing and the container type network mode"),
+)
 _ADDRESSES = (("ip", "ip"), ("ip6", "ip6"), ("mac-address", "mac"))
 
 

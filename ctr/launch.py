@@ -31,6 +31,8 @@ def make(context: Context, values: Values, arguments: list[str]) -> Created:
         raise Failure(f"container ID file found, make sure the other container isn't running or delete {cidfile}")
     image = find_image(context, values, arguments[0])
     joined = container_flags.endpoints(values)
+    if host_config["NetworkMode"] == "host" and (host_config["PortBindings"] or host_config["PublishAllPorts"]):
+        print("WARNING: Published ports are discarded when using host network mode", file=sys.stderr)
     created = create(context.daemon, image, values.text("name"), config, host_config, joined)
     if cidfile:
         with open(cidfile, "x", encoding="ascii") as file:

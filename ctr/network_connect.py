@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from ctr.errors import Failure
 from ctr.flags import LIST, STRING, Command, flag
+from ctr.network_ls import MODES
 from pycontainerd.client import containers, networks
+from pycontainerd.core.publish import is_bridged
 from pycontainerd.wire.messages.networks import ConnectNetworkRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ctr.context import Context
     from ctr.flags import Values
+    from pycontainerd.client.containers import Container
 
 COMMAND = Command(
     "network connect",
@@ -30,6 +34,7 @@ COMMAND = Command(
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0."""
     container = containers.find(context.daemon, arguments[1])
+    check(arguments[0], container)
     request = ConnectNetworkRequest(
         network=arguments[0],
         container=container.id,
@@ -40,3 +45,18 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     )
     networks.connect(context.daemon, request)
     return 0
+
+
+def check(network: str, container: Container) -> None:
+    """Raises Failure for what is no network of the daemon's, and for a container that can be on none."""
+    if network in MODES:
+        raise Failure(
+            f"container cannot be connected to the {network} network or disconnected from it",
+            f"run it with --network {network}",
+        )
+    mode = str(container.host_config.get("NetworkMode") or "")
+    if not is_bridged(mode):
+        raise Failure(
+            f"container {container.name} runs in network mode {mode} and can be on no other network",
+            "run it with --network NAME",
+        )

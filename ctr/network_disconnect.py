@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctr.flags import BOOL, Command, flag
+from ctr.network_connect import check
 from pycontainerd.client import containers, networks
 
 TYPE_CHECKING = False
@@ -24,5 +25,6 @@ COMMAND = Command(
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0."""
     container = containers.find(context.daemon, arguments[1])
+    check(arguments[0], container)
     networks.disconnect(context.daemon, arguments[0], container.id, force=values.on("force"))
     return 0

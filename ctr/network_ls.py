@@ -32,7 +32,9 @@ COMMAND = Command(
 )
 COLUMNS = (("ID", "NETWORK ID"), ("Name", "NAME"), ("Driver", "DRIVER"), ("Scope", "SCOPE"))
 MORE = (("IPv6", "IPV6"), ("Internal", "INTERNAL"), ("Labels", "LABELS"), ("CreatedAt", "CREATED AT"))
-BUILTIN = ("bridge", "host", "none")
+MODES = ("host", "none")
+"""Networks in name alone: modes of a container."""
+BUILTIN = ("bridge", *MODES)
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ctr.each import each
 from ctr.flags import BOOL, Command, flag
+from ctr.network_ls import MODES
 from pycontainerd.client import networks
-from pycontainerd.core.errors import NotFound
+from pycontainerd.core.errors import FailedPrecondition, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         try:
             networks.remove(context.daemon, name)
         except NotFound:
+            if name in MODES:
+                raise FailedPrecondition(f"{name} is a pre-defined network and cannot be removed") from None
             if not values.on("force"):
                 raise
             return ""

@@ -204,9 +204,12 @@ def _row(context: Context, values: Values, container: Container, live: tuple[Sta
 
 def _ports(container: Container, sandbox: Sandbox | None) -> str:
     """``0.0.0.0:8080->80/tcp, :::8080->80/tcp, 443/tcp``."""
-    ports = networks.ports_of(sandbox)
-    texts = [f"{entry['HostIp']}:{entry['HostPort']}->{port}" for port, entries in ports.items() for entry in entries]
-    return ", ".join(texts + [port for port in container.config.get("ExposedPorts") or () if port not in ports])
+    ports, exposed = networks.ports_of(sandbox), container.config.get("ExposedPorts") or ()
+    if not ports and not exposed:
+        return ""
+    from ctr import portlist
+
+    return portlist.line(ports, exposed)
 
 
 def _size(context: Context, container: Container) -> str:

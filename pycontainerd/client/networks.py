@@ -97,9 +97,14 @@ def connect(daemon: Daemon, request: messages.ConnectNetworkRequest) -> None:
 
 
 def disconnect(daemon: Daemon, name: str, id: str, *, force: bool) -> None:
-    """Raises NotFound when the container is not on it."""
+    """Raises NotFound, also when the container is not on it."""
     request = messages.DisconnectNetworkRequest(network=name, container=id, force=force)
-    daemon.call(SERVICE, "Disconnect", request, Empty)
+    try:
+        daemon.call(SERVICE, "Disconnect", request, Empty)
+    except NotFound as error:
+        if error.what.startswith("container"):
+            raise NotFound(f"container {id[:12]} is not connected to network {name}") from error
+        raise missing(name) from error
 
 
 def sandboxes(daemon: Daemon, ids: Sequence[str] = ()) -> dict[str, messages.Sandbox]:

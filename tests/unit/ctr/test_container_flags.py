@@ -90,8 +90,8 @@ def test_a_relative_directory_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_
         (("--restart=x",), "--restart"),
         (("-m", "x"), "--memory"),
         (("-v", "a:b"), "invalid volume specification: 'a:b'"),
-        (("--network", "foo"), "network foo not found"),
-        (("-p", "80:80"), "--publish needs a bridge network"),
+        (("--network", "host", "--network", "foo"), "network mode host cannot be combined with other networks"),
+        (("-p", "80:x"), "80:x"),
         (("--log-driver", "gelf"), "no log driver named 'gelf'"),
         (("--log-opt", "nope=1"), "unknown log opt 'nope'"),
         (("--ulimit", "x"), "--ulimit"),
@@ -118,3 +118,19 @@ def test_signals() -> None:
     for bad in ("", "0", "65", "NOPE", "RTMIN+99", "-9"):
         with pytest.raises(UsageError):
             parse_signal(bad)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-h", "box"), "hostname and the network mode"),
+        (("--dns", "1.1.1.1"), "dns and the network mode"),
+        (("--add-host", "a:1.1.1.1"), "custom host-to-IP mapping"),
+        (("--mac-address", "02:42:ac:11:00:02"), "mac-address and the network mode"),
+        (("-p", "80"), "port publishing"),
+        (("--expose", "80"), "port exposing"),
+    ],
+)
+def test_what_the_joined_container_has_decided(words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        host_config("--network", "container:first", *words)
