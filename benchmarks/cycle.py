@@ -49,11 +49,21 @@ class Api:
     metadata: tuple[tuple[str, str], ...] = NAMESPACE
 
     def __init__(self, address: str, binary: str = "") -> None:
-        self.channel = grpc.insecure_channel(f"unix://{address}")
-        self.binary = binary
+        self._connect(address, binary)
         # What is prepared is nobody's until its container exists: a collection in between would take it.
         lease = self.call("leases.v1.Leases", "Create", leases.CreateRequest(), leases.CreateResponse).lease
         self.metadata = (*NAMESPACE, ("containerd-lease", lease.id))
+
+    def _connect(self, address: str, binary: str) -> None:
+        self.channel = grpc.insecure_channel(f"unix://{address}", [("grpc.initial_reconnect_backoff_ms", 20)])
+        self.binary = binary
+
+    @classmethod
+    def plain(cls, address: str) -> Api:
+        """Without a lease, for a daemon that may not answer yet."""
+        api = cls.__new__(cls)
+        api._connect(address, "")
+        return api
 
     def call(self, service: str, method: str, request: Any, response: Any) -> Any:
         """One unary call in the benchmark's namespace."""

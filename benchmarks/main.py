@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks.main [cycle] [cli] [memory] [unpack] [logs] [--quick] [--write]``."""
+"""Run the benchmarks: ``python -m benchmarks.main [cycle] [spans] [memory] [cli] [logs] [unpack] [restart] [--quick] [--write]``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cli, cycle, images, logs, memory, peers, unpack
+from benchmarks import cli, cycle, images, logs, memory, peers, restart, spans, unpack
 from benchmarks.report import Report
 
-PARTS = ("cycle", "memory", "cli", "logs", "unpack")
+PARTS = ("cycle", "spans", "memory", "cli", "logs", "unpack", "restart")
 IMAGE = "docker.io/bench/busybox:latest"
 
 
@@ -41,11 +41,14 @@ def main() -> None:
         archive = work / "busybox.tar"
         images.busybox(archive, "bench/busybox:latest")
         chain = images.chain_id(archive)
-        ours, theirs = stack.enter_context(peers.pycontainerd()), stack.enter_context(peers.containerd())
+        daemons = stack.enter_context(peers.our_daemon()), stack.enter_context(peers.their_daemon())
+        ours, theirs = (daemon.address for daemon in daemons)
         load(archive, [ours, theirs])
         others = command_line_peers(stack, theirs, archive) if {"cli", "logs"} & set(wanted) else {}
         if "cycle" in wanted:
             cycle.run(report, ours, theirs, chain, 10 if quick else 40)
+        if "spans" in wanted:
+            spans.run(report, ours, chain, 10 if quick else 20)
         if "memory" in wanted:
             memory.run(report, ours, theirs, chain)
         if "cli" in wanted:
@@ -54,6 +57,8 @@ def main() -> None:
             logs.run(report, ours, "docker.io/bench/busybox:latest", {"docker": others["docker run"]})
         if "unpack" in wanted:
             unpack.run(report, ours, theirs, 1 if quick else 3)
+        if "restart" in wanted:
+            restart.run(report, *daemons, str(archive), chain, 20 if quick else 200)
     if "--write" in sys.argv:
         report.write(Path(__file__).with_name("RESULTS.md"))
 

@@ -66,22 +66,47 @@ def running(name: str, argv: list[str], log: Path, ready: Callable[[], bool]) ->
             stop(process)
 
 
+class Daemon:
+    """A daemon on its socket, which can be stopped and started again over the same state."""
+
+    def __init__(self, name: str, argv: list[str], address: str, log: Path) -> None:
+        self.name, self.address = name, address
+        self._argv, self._log = argv, log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, without waiting for anything."""
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                self._argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+
+    def ready(self) -> None:
+        """Wait until it answers."""
+        wait_for(lambda: succeeds("ctr", "-a", self.address, "version"), self.name, 60)
+
+    def stop(self) -> None:
+        """End the process and leave its containers alone. Idempotent."""
+        if self._process is not None:
+            stop(self._process)
+            self._process = None
+
+
 @contextmanager
-def pycontainerd(extra: str = "") -> Iterator[str]:
-    """Our daemon; yields its socket."""
+def our_daemon(extra: str = "") -> Iterator[Daemon]:
+    """Our daemon, with ``extra`` in its configuration."""
     with scratch("ours") as path:
         config = path / "config.toml"
         config.write_text(extra)
         address = str(path / "ours.sock")
         argv = [str(BIN / "pycontainerd"), "--config", str(config), "--root", str(path / "root")]
         argv += ["--state", str(path / "state"), "--address", address, "--log-level", "warn"]
-        with running("pycontainerd", argv, path / "log", lambda: succeeds("ctr", "-a", address, "version")):
-            yield address
+        yield from _served(Daemon("pycontainerd", argv, address, path / "log"))
 
 
 @contextmanager
-def containerd() -> Iterator[str]:
-    """Debian's containerd; yields its socket."""
+def their_daemon() -> Iterator[Daemon]:
+    """Debian's containerd."""
     with scratch("containerd") as path:
         address = str(path / "c.sock")
         config = path / "config.toml"
@@ -91,8 +116,30 @@ def containerd() -> Iterator[str]:
             f'[ttrpc]\naddress = "{address}.ttrpc"\n'
         )
         argv = ["containerd", "--config", str(config), "--log-level", "warn"]
-        with running("containerd", argv, path / "log", lambda: succeeds("ctr", "-a", address, "version")):
-            yield address
+        yield from _served(Daemon("containerd", argv, address, path / "log"))
+
+
+def _served(daemon: Daemon) -> Iterator[Daemon]:
+    try:
+        daemon.start()
+        daemon.ready()
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+@contextmanager
+def pycontainerd(extra: str = "") -> Iterator[str]:
+    """Our daemon; yields its socket."""
+    with our_daemon(extra) as daemon:
+        yield daemon.address
+
+
+@contextmanager
+def containerd() -> Iterator[str]:
+    """Debian's containerd; yields its socket."""
+    with their_daemon() as daemon:
+        yield daemon.address
 
 
 @contextmanager
