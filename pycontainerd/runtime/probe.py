@@ -17,6 +17,8 @@ from pycontainerd.linux import process
 
 PROBE_LIMIT = 10.0
 """Seconds a runtime has for the probe; it takes about 20 ms."""
+PREFIX = ".probe-"
+"""What the names of probe bundles begin with."""
 _BOUND = ("/usr", "/bin", "/lib", "/lib64")
 
 
@@ -46,14 +48,36 @@ class RuntimeProbe:
             return f"{binary} is not installed"
         try:
             os.makedirs(self._directory, 0o711, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".probe-", dir=self._directory) as bundle:
+            self._clear(binary)
+            with tempfile.TemporaryDirectory(prefix=PREFIX, dir=self._directory) as bundle:
                 return _run(binary, version, bundle)
         except OSError as error:
             return f"{binary} cannot be tried: {error}"
 
+    def _clear(self, binary: str) -> None:
+        """Take away what a daemon left that was killed at its probe: nobody else makes bundles of this kind here."""
+        for name in os.listdir(self._directory):
+            if name.startswith(PREFIX):
+                bundle = f"{self._directory}/{name}"
+                for container in _children(f"{bundle}/state"):
+                    _delete(binary, bundle, container)
+                shutil.rmtree(bundle, ignore_errors=True)
+
+
+def _children(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def _delete(binary: str, bundle: str, name: str) -> None:
+    with contextlib.suppress(OSError):
+        process.run([binary, "--root", f"{bundle}/state", "delete", "--force", name], timeout=PROBE_LIMIT)
+
 
 def _run(binary: str, version: str, bundle: str) -> str:
-    name = f"pycontainerd-probe-{os.getpid()}-{os.path.basename(bundle).removeprefix('.probe-')}"
+    name = f"pycontainerd-probe-{os.getpid()}-{os.path.basename(bundle).removeprefix(PREFIX)}"
     os.makedirs(f"{bundle}/rootfs/dev")
     with open(f"{bundle}/config.json", "w", encoding="utf-8") as file:
         json.dump(_spec(version, name), file)
@@ -63,8 +87,7 @@ def _run(binary: str, version: str, bundle: str) -> str:
         return "" if result.code == 0 else f"{binary} does not work here: {result.text}"
     finally:
         if os.path.isdir(f"{bundle}/state/{name}"):
-            with contextlib.suppress(OSError):
-                process.run([binary, *root, "delete", "--force", name], timeout=PROBE_LIMIT)
+            _delete(binary, bundle, name)
 
 
 def _spec(version: str, name: str) -> dict[str, object]:

@@ -41,17 +41,17 @@ class Ingest:
         """
         self._declare(request)
         response = pb.WriteContentResponse(action=request.action)
-        if request.action == pb.STAT:
-            response.digest = self._writer.digest()
-        elif request.action in {pb.WRITE, pb.COMMIT}:
+        if request.action in {pb.WRITE, pb.COMMIT}:
             self._write(request)
-        else:
+        elif request.action != pb.STAT:
             raise InvalidArgument("write action", request.action, "want STAT, WRITE or COMMIT")
         status = self._writer.status()
         if request.action == pb.COMMIT:
             response.digest = self._writer.commit(
                 size=self._total, expected=self._expected, labels=dict(request.labels)
             )
+        else:  # also after a WRITE: Go's remote writer answers Digest() from the last message
+            response.digest = self._writer.digest()
         response.offset = status.offset
         response.total = self._total or status.total
         response.started_at.CopyFrom(to_timestamp(status.started_at))

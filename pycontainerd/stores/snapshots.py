@@ -352,13 +352,14 @@ class Snapshots:
         return row
 
     def _committable(self, connection: Connection, namespace: str, name: str, key: str) -> Row:
+        # The name first: a client that repeats a commit has to hear that it is done.
+        if name != key and snapshotrows.find(connection, self.name, namespace, name) is not None:
+            raise AlreadyExists("snapshot", name)
         row = self._row(connection, namespace, key)
         if row.kind is not Kind.ACTIVE:
             raise FailedPrecondition(
                 "snapshot", key, f"it is {row.kind.value}, and only an active one can be committed"
             )
-        if name != key and snapshotrows.find(connection, self.name, namespace, name) is not None:
-            raise AlreadyExists("snapshot", name)
         return row
 
     def _new_parent(self, connection: Connection, row: Row, namespace: str, parent: str) -> int:

@@ -189,3 +189,12 @@ def test_a_probe_says_what_is_wrong_and_leaves_nothing(tmp_path: Path) -> None:
     assert probe.works("runc", "1.0")
     assert "false" in probe.complaint("/bin/false", "1.0")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_daemon_left_of_its_probe_is_taken_away(tmp_path: Path) -> None:
+    left = tmp_path / ".probe-left"
+    (left / "rootfs/dev").mkdir(parents=True)
+    (left / "state").mkdir()
+    (tmp_path / "other").mkdir()
+    RuntimeProbe(str(tmp_path)).complaint("crun", "1.0")
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]

@@ -1,0 +1,1 @@
+"""Tests: one sequence of calls, told to two daemons."""
