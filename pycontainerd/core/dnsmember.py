@@ -24,7 +24,7 @@ def _networks(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Network
     return [networks[endpoint.network] for endpoint in sandbox.endpoints if endpoint.network in networks]
 
 
-def member(sandbox: Sandbox, networks: Mapping[str, Network], life: int) -> dict[str, Any]:
+def member(sandbox: Sandbox, networks: Mapping[str, Network], life: str) -> dict[str, Any]:
     """A sandbox as the responder knows it; ``networks`` are those it is on, by id, ``life`` as in ``core.dnszone``."""
     request = sandbox.request
     outward = any(not network.internal for network in _networks(sandbox, networks))
@@ -51,7 +51,7 @@ def remote_member(network: Network, names: Sequence[str], addresses: Sequence[st
         "addresses": [ip_address(text).packed.hex() for text in addresses],
         "subnets": [],
     }
-    return {"life": 0, "netns": "", "servers": None, "forward": False, "ndots": 0, "networks": [entry]}
+    return {"life": "", "netns": "", "servers": None, "forward": False, "ndots": 0, "networks": [entry]}
 
 
 def _entry(sandbox: Sandbox, endpoint: Endpoint, network: Network) -> dict[str, Any]:

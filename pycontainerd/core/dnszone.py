@@ -2,7 +2,7 @@
 
 A *member* is one sandbox as the responder sees it, a plain object (JSON) that the daemon makes with ``core.dnsmember``:
 
-    {"life": n,                           which of its network namespaces this is (their inode number)
+    {"life": text,                        which of its network namespaces this is
      "netns": path,                       where its own servers are asked from
      "servers": [address, …] or null,     its own servers; null: the host's, as they are at the time
      "forward": bool,                     whether the host's servers are asked for it (not without a way out)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pycontainerd.core import cni
 from pycontainerd.core.cni import Attachment, CniError, ConfigList
 from pycontainerd.linux import fds, process
+from pycontainerd.network import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Chains:
 
         Raises CniError, and OSError when a plugin is missing; whatever was made before is then taken back.
         """
-        life = _life(attachment.netns)
+        life = namespaces.life(attachment.netns)
         known = self._remembered(attachment)
         if known is not None and known.get("result") is not None and known["life"] == life:
             result: Json = known["result"]
@@ -80,7 +81,7 @@ class Chains:
         if known is None:
             return
         config = cni.read_config(known["list"], "cache")
-        netns = attachment.netns if _life(attachment.netns) == known["life"] else ""
+        netns = attachment.netns if namespaces.life(attachment.netns) == known["life"] else ""
         attachment = Attachment(**{**known["attachment"], "netns": netns})
         previous = known.get("result") if config.version in cni.CHECK_SINCE else None
         failed: CniError | OSError | None = None
@@ -165,18 +166,10 @@ class Chains:
             return None
         return known if isinstance(known, dict) and "list" in known and "attachment" in known else None
 
-    def _remember(self, config: ConfigList, attachment: Attachment, life: int, result: Json | None) -> None:
+    def _remember(self, config: ConfigList, attachment: Attachment, life: str, result: Json | None) -> None:
         os.makedirs(self._cache, mode=0o700, exist_ok=True)
         known = {"list": config.to_json(), "attachment": asdict(attachment), "life": life, "result": result}
         fds.replace_file(self._path(attachment), json.dumps(known).encode(), 0o600)
-
-
-def _life(netns: str) -> int:
-    """Which namespace has this path now, 0 for none."""
-    try:
-        return os.stat(netns).st_ino if netns else 0
-    except OSError:
-        return 0
 
 
 def add(agent: Agent, op: dict[str, Any]) -> Json:

@@ -19,6 +19,7 @@ from pycontainerd.core import hostfiles
 from pycontainerd.core.dnsresolv import HOST_FILE, STUB_FILE, ResolvConf, is_loopback, parse
 from pycontainerd.core.errors import PycontainerdError
 from pycontainerd.linux import fds
+from pycontainerd.network import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +70,7 @@ class HostFiles:
     def _write(self, sandbox: Sandbox) -> None:
         path, networks = self.path(sandbox.namespace, sandbox.container), self._networks(sandbox)
         os.makedirs(path, mode=0o710, exist_ok=True)
-        life, note = os.stat(sandbox.netns).st_ino, _note(path)
+        life, note = namespaces.life(sandbox.netns), _note(path)
         own = hostfiles.own_lines(sandbox)
         resolv = hostfiles.render_resolv_conf(hostfiles.resolv_conf(sandbox, networks, self.host_resolv()))
         if note.get("life") != life:

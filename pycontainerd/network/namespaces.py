@@ -74,6 +74,15 @@ def is_namespace(path: str) -> bool:
         return False
 
 
+def life(path: str) -> str:
+    """Which namespace has this name now, "" for none: inode numbers come back at once, so their time counts too."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    return f"{found.st_ino}-{found.st_mtime_ns}"
+
+
 def drop(path: str) -> bool:
     """Take the name off a namespace; whether there was one. Raises OSError."""
     found = False

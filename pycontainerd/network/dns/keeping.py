@@ -23,6 +23,7 @@ from pycontainerd.core.errors import PycontainerdError, Unavailable
 from pycontainerd.linux import fds, process
 from pycontainerd.network.client import SOURCE
 from pycontainerd.network.dns.responder import MAX_MESSAGE, VERSION
+from pycontainerd.network.namespaces import life
 from pycontainerd.network.wire import memory_file, read_all
 from pycontainerd.wire import failpoint
 
@@ -51,7 +52,7 @@ class DnsKeeper:
         self._lock = threading.RLock()
         self._socket: socket.socket | None = None
         self._members: dict[str, dict[str, Any]] = {}
-        self._held: dict[str, int] = {}
+        self._held: dict[str, str] = {}
         self._closed = False
 
     # What the engine tells
@@ -63,7 +64,7 @@ class DnsKeeper:
             networks = self._networks(sandbox)
             if not needs_responder(sandbox, networks) and key not in self._members:
                 return
-            self._members[key] = member(sandbox, networks, os.stat(sandbox.netns).st_ino)
+            self._members[key] = member(sandbox, networks, life(sandbox.netns))
             try:
                 self._connect(start=True)
                 self._push(key)

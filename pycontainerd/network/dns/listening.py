@@ -122,6 +122,7 @@ class Connection:
         self._owner, self._sock, self._loop = owner, sock, owner.loop
         self._in, self._out = b"", b""
         self._waiting = 0
+        self._taking = False
         self._ended = False
         self._closed = False
         self._events = READ
@@ -160,7 +161,16 @@ class Connection:
         self._timer = self._loop.later(IDLE, self.close)
 
     def _take(self) -> None:
-        """Handle the whole messages that are there."""
+        """Handle the whole messages that are there, as far as there may be questions under way."""
+        if self._taking:
+            return  # an answer that was there at once
+        self._taking = True
+        try:
+            self._take_all()
+        finally:
+            self._taking = False
+
+    def _take_all(self) -> None:
         while len(self._in) >= 2 and self._waiting < MAX_PIPELINED and not self._closed:
             length = int.from_bytes(self._in[:2])
             if len(self._in) < length + 2:
@@ -176,8 +186,9 @@ class Connection:
         self._out += len(message).to_bytes(2) + message
         try:
             self._flush()
+            self._take()
             self._settle()
-        except OSError:
+        except (OSError, dns.Malformed):
             self.close()
 
     def _flush(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import time
@@ -193,6 +195,56 @@ def test_rubbish_is_ignored(bench: Bench) -> None:
         client.connect(("127.0.0.11", 53))
         client.sendall(b"\0\5rubbish")
         assert client.recv(10) == b""
+
+
+def test_thousands_of_broken_packets_do_no_harm(bench: Bench) -> None:
+    bench.resolv.write_text("")
+    box = bench.up("web", (NET, "10.91.0.2", ()))
+    chance = random.Random(4242)
+    with bench.spaces.socket(box.netns, "udp") as client:
+        client.connect(("127.0.0.11", 53))
+        client.setblocking(False)
+        for number in range(3000):
+            data = bytearray(query("web.my-net", chance.choice((1, 12, 28, 255)), edns=chance.choice((0, 1232))))
+            for _ in range(chance.randrange(1, 6)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            with contextlib.suppress(BlockingIOError):
+                client.send(data[: chance.randrange(1, len(data) + 1)] if number % 2 else data)
+                client.recv(4096)
+    assert bench.spaces.ask(box.netns, "web").addresses == ["10.91.0.2"]
+
+
+def test_questions_in_a_row_on_one_connection(bench: Bench) -> None:
+    box = bench.up("web", (NET, "10.91.0.2", ()))
+    with bench.spaces.socket(box.netns, "tcp") as client:
+        client.connect(("127.0.0.11", 53))
+        data = b"".join(len(item).to_bytes(2) + item for item in (query("web", id=n) for n in range(100)))
+        for start in range(0, len(data), 7):
+            client.sendall(data[start : start + 7])
+        client.shutdown(socket.SHUT_WR)
+        got = b""
+        while chunk := client.recv(65536):
+            got += chunk
+    length = int.from_bytes(got[:2]) + 2
+    assert [Reply(got[n * length + 2 : (n + 1) * length]).id for n in range(100)] == list(range(100))
+    assert len(got) == 100 * length
+
+
+def test_many_questions_passed_on_over_one_connection(bench: Bench) -> None:
+    box = bench.up("web", (NET, "10.91.0.2", ()))
+    with FakeServer("127.77.0.1"), bench.spaces.socket(box.netns, "tcp") as client:
+        client.connect(("127.0.0.11", 53))
+        client.sendall(b"".join(len(item).to_bytes(2) + item for item in (query(f"h{n}.org", id=n) for n in range(60))))
+        client.shutdown(socket.SHUT_WR)
+        got = b""
+        while chunk := client.recv(65536):
+            got += chunk
+    found = set()
+    while got:
+        length = int.from_bytes(got[:2])
+        found.add(Reply(got[2 : length + 2]).id)
+        got = got[length + 2 :]
+    assert found == set(range(60))
 
 
 def test_the_daemon_dies_and_another_one_finds_it(bench: Bench) -> None:

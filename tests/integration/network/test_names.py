@@ -96,3 +96,16 @@ def test_joining_and_leaving_while_running(world: World, host: NetDaemon) -> Non
     assert unknown(box, "web")
     host.remove("web", "box")
     world.agree(host)
+
+
+def test_a_restart_makes_the_files_anew(world: World, host: NetDaemon) -> None:
+    host.networks.Create(pb.CreateNetworkRequest(name="my-net"))
+    host.run("box", BOX)
+    before = managed(host, "box", "hosts")
+    for _ in range(3):
+        hosts = host.root / "containers" / NAMESPACE / "box" / "hosts"
+        hosts.write_text("10.9.9.9\tmine\n")
+        host.stop_task("box")
+        host.start_task("box")
+        assert managed(host, "box", "hosts") == before
+    host.remove("box")

@@ -31,7 +31,7 @@ def box(name: str, *on: tuple[Network, str, str, tuple[str, ...]], **request: An
 def zone(*boxes: Sandbox) -> Zone:
     made = Zone()
     for item in boxes:
-        made.put(item.name, member(item, NETWORKS, 1))
+        made.put(item.name, member(item, NETWORKS, "1"))
     return made
 
 
@@ -89,9 +89,9 @@ def test_ndots_keeps_bare_names_at_home() -> None:
 
 
 def test_members_say_where_to_ask() -> None:
-    free = member(box("a", (NET, "10.1.0.2", "", ()), dns=("192.0.2.53",)), NETWORKS, 1)
+    free = member(box("a", (NET, "10.1.0.2", "", ()), dns=("192.0.2.53",)), NETWORKS, "1")
     assert (free["forward"], free["servers"]) == (True, ["192.0.2.53"])
-    shut = member(box("a", (BARE, "10.2.0.2", "", ())), NETWORKS, 1)
+    shut = member(box("a", (BARE, "10.2.0.2", "", ())), NETWORKS, "1")
     assert (shut["forward"], shut["servers"]) == (False, None)
 
 
@@ -117,12 +117,12 @@ def test_the_index_is_what_the_members_say(steps: list[tuple[int, int, bool]]) -
     for number, alias, there in steps:
         name = f"m{number}"
         if there:
-            where.put(name, member(box(name, (NET, f"10.1.0.{number + 2}", "", (f"a{alias}",))), NETWORKS, 1))
+            where.put(name, member(box(name, (NET, f"10.1.0.{number + 2}", "", (f"a{alias}",))), NETWORKS, "1"))
             present[name] = f"a{alias}"
         else:
             where.drop(name)
             present.pop(name, None)
-    where.put("asker", member(box("asker", (NET, "10.1.1.1", "", ())), NETWORKS, 1))
+    where.put("asker", member(box("asker", (NET, "10.1.1.1", "", ())), NETWORKS, "1"))
     for alias in range(3):
         holders = sorted(f"10.1.0.{int(name[1:]) + 2}" for name, held in present.items() if held == f"a{alias}")
         found = ask(where, "asker", f"a{alias}")
