@@ -239,12 +239,21 @@ def _copy(values: Values, result: Json) -> None:
     for name, key in _LISTS:
         if values.given(name):
             result[key] = values.items(name)
+    for key in ("CapAdd", "CapDrop"):
+        if key in result:
+            result[key] = [_capability(name) for name in result[key]]
     for name, key in _NUMBERS:
         if values.given(name):
             result[key] = values.number(name)
     for name, key in _SWITCHES:
         if values.on(name):
             result[key] = True
+
+
+def _capability(name: str) -> str:
+    """As Docker keeps it: ``CAP_NET_ADMIN``, ``ALL``."""
+    plain = name.upper().removeprefix("CAP_")
+    return plain if plain == "ALL" else "CAP_" + plain
 
 
 _TEXTS = (

@@ -46,7 +46,8 @@ def describe(error: BaseException) -> tuple[str, str]:
 def _told(error: PycontainerdError) -> str:
     """The message without its hint; a thing that was only named is told to be wrong, missing, in the way."""
     if error.which == "":  # a whole sentence, or the daemon's own words
-        return error.what
+        # What is only a name says nothing without the class's words, which the wire leaves to us.
+        return f"{error.what}: {error.text}" if error.text and error.what.endswith('"') else error.what
     named = f'{error.what} "{error.which}"'
     if isinstance(error, InvalidArgument):
         return named if "invalid" in named else f"invalid {named}" if ":" not in error.what else f"{named} is invalid"

@@ -42,7 +42,6 @@ COMMAND = Command(
     ),
     least=2,
     interspersed=False,
-    failure=125,
     example="pyctr exec -it web sh\npyctr exec -u 1000 -e DEBUG=1 web env",
 )
 

@@ -32,6 +32,8 @@ GLOBAL_FLAGS = (
     flag("version", "v", BOOL, "Print version information and quit"),
 )
 INTERRUPTED = 130
+_RUN_COMMANDS = ("run", "exec")
+"""Verbs that tell by 126 and 127 that there was nothing to run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -156,7 +158,7 @@ class _Program:
             return error.code
         if self.command is None:
             return 1
-        if self.command.failure == 1 or isinstance(error, UsageError):
+        if isinstance(error, UsageError) or self.command.name not in _RUN_COMMANDS:
             return self.command.failure
         return (isinstance(error, PycontainerdError) and command_code(error)) or self.command.failure
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-GAP = 3
+GAP, NARROWEST = 3, 10
+"""Blanks between columns, and the least width of a column with them: Docker's."""
 
 
 class Table:
@@ -52,13 +53,14 @@ def _unescaped(text: str) -> str:
     return text.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells under one another, ``GAP`` blanks between; the last column as long as it is."""
+def aligned(lines: Sequence[Sequence[str]], narrowest: int = NARROWEST) -> str:
+    """Lines of cells under one another, ``GAP`` blanks between, columns at least ``narrowest`` wide; the last column as
+    long as it is."""
     widths: list[int] = []
     for line in lines:
         for index, cell in enumerate(line[:-1]):
             if index == len(widths):
-                widths.append(0)
+                widths.append(narrowest)
             widths[index] = max(widths[index], len(cell) + GAP)
     return "".join(
         "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)) + line[-1] + "\n"

@@ -296,6 +296,8 @@ class _Run:
     def _command(self, terms: list[Any], given: list[Any], dot: Any, scope: Scope) -> Any:
         first, rest = terms[0], terms[1:]
         if first[0] != "function":
+            if len(rest) == 1 and first[0] == "field" and first[1].endswith(".Label"):
+                return _label(follow(dot, first[1] + "s"), self._value(rest[0], dot, scope))
             if rest or given:
                 raise TemplateError("a value cannot be called with arguments")
             return self._value(first, dot, scope)
@@ -338,6 +340,12 @@ def follow(value: Any, path: str) -> Any:
         else:
             raise TemplateError(f"can't evaluate field {name} in a {_kind(value)}")
     return value
+
+
+def _label(labels: Any, key: Any) -> str:
+    """``.Label "key"`` of a row, Docker's one method: the value among ``a=1,b=2``."""
+    pairs = (pair.partition("=") for pair in str(labels or "").split(","))
+    return next((value for name, _, value in pairs if name == key), "")
 
 
 def _kind(value: Any) -> str:

@@ -39,7 +39,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         cells = line.split(None, len(names) - 1)
         if len(cells) > place and cells[place].isdigit() and int(cells[place]) in wanted:
             rows.append(cells)
-    print(aligned(rows), end="")
+    print(aligned(rows, 20), end="")
     return 0
 
 

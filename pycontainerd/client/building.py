@@ -171,7 +171,7 @@ def _document(daemon: Daemon, document: Json, media_type: str, labels: dict[str,
 
 def _layer_of(daemon: Daemon, pieces: Iterable[bytes], lease: str) -> tuple[Json, str]:
     """A tar, compressed in whatever way, as a gzip layer; its descriptor and the digest of the plain tar."""
-    from isal.isal_zlib import MAX_WBITS, compressobj
+    from zlib import MAX_WBITS, compressobj
 
     plain, packed, sizes = sha256(), sha256(), [0]
     packer = compressobj(1, wbits=16 + MAX_WBITS)
@@ -219,7 +219,7 @@ def _plain(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _unpacker(head: bytes) -> Any:
     if head.startswith(b"\x1f\x8b"):
-        from isal.isal_zlib import MAX_WBITS, decompressobj
+        from zlib import MAX_WBITS, decompressobj
 
         return decompressobj(16 + MAX_WBITS)
     if head.startswith(b"BZh"):
@@ -231,8 +231,10 @@ def _unpacker(head: bytes) -> Any:
 
         return LZMADecompressor()
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        from zstandard import ZstdDecompressor
-
+        try:
+            from zstandard import ZstdDecompressor
+        except ImportError as error:
+            raise InvalidArgument("the archive is packed with zstd", hint="unpack it first: zstd -d") from error
         return ZstdDecompressor().decompressobj()
     return None
 

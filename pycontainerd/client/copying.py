@@ -10,11 +10,10 @@ import os
 import tarfile
 
 from pycontainerd.core.errors import InvalidArgument
-from pycontainerd.images.extract import clean
-from pycontainerd.images.layerdirs import dress
-from pycontainerd.images.tarreader import TarReader
+from pycontainerd.images.extract import Extractor, clean
+from pycontainerd.images.layerdirs import Meta, dress
+from pycontainerd.images.tarreader import DIRECTORY, TarReader
 from pycontainerd.images.tarstream import ByteStream, Limits, TarError
-from pycontainerd.images.treework import TreeExtractor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +23,11 @@ if TYPE_CHECKING:
     from pycontainerd.images.tarreader import Entry
 
 
-class _Named(TreeExtractor):
-    """Extracts under other names and owners: ``name`` replaces that of the one file, owners are ours unless kept."""
+class _Named(Extractor):
+    """Extracts under other names and owners: ``name`` replaces that of the one file, owners are ours unless kept; every
+    name is taken as it is. ``top`` keeps the looks of the archive's top."""
+
+    top: Meta | None = None
 
     def __init__(self, root: int, name: str, *, keep_owners: bool) -> None:
         super().__init__(root)
@@ -36,7 +38,14 @@ class _Named(TreeExtractor):
             entry.name = self._name
         if not self._keep_owners:
             entry.uid, entry.gid = os.geteuid(), os.getegid()
-        super()._apply(entry)
+        if clean(entry.name):
+            super()._apply(entry)
+        elif entry.kind == DIRECTORY:
+            self.top = Meta(entry.mode, entry.uid, entry.gid, max(entry.mtime, 0), entry.xattrs)
+
+    def _whiteout(self, entry: Entry, parent: bytes, base: bytes) -> None:
+        path = parent + b"/" + base if parent else base
+        self._make[entry.kind](entry, path, self._dirs.open(parent), base)
 
 
 def extract(pieces: Iterator[bytes], directory: str, *, name: str = "", keep_owners: bool, dress_top: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pycontainerd.client import jsontext
-from pycontainerd.core.errors import NotFound
+from pycontainerd.core.errors import AlreadyExists, Conflict, NotFound
 from pycontainerd.core.publish import EXTENSION, TYPE_URL
 from pycontainerd.wire.messages import networks as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
@@ -41,8 +41,11 @@ def names_of(container: Container) -> list[str]:
 
 
 def create(daemon: Daemon, request: messages.CreateNetworkRequest) -> messages.Network:
-    """Raises AlreadyExists, InvalidArgument, FailedPrecondition."""
-    return _one(daemon.call(SERVICE, "Create", request, messages.CreateNetworkResponse).network)
+    """Raises Conflict when the name is taken, InvalidArgument, FailedPrecondition."""
+    try:
+        return _one(daemon.call(SERVICE, "Create", request, messages.CreateNetworkResponse).network)
+    except AlreadyExists as error:
+        raise Conflict(f"network with name {request.name} already exists", hint="choose another name") from error
 
 
 def get(daemon: Daemon, name: str) -> messages.Network:

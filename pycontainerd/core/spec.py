@@ -100,6 +100,8 @@ def build(id: str, namespace: str, config: Json, host_config: Json, host: Host, 
     }
     if not any(item["type"] == "uts" for item in document["linux"]["namespaces"]):
         del document["hostname"]  # it would rename the host
+    elif config.get("Domainname"):  # as a setting: older runtimes do not know the spec's own field
+        document["linux"]["sysctl"].setdefault("kernel.domainname", config["Domainname"])
     if not privileged and not security.systempaths_unconfined:
         document["linux"].update(_hidden_paths(host))
     profile = security.seccomp_for(parts, host, privileged=privileged)

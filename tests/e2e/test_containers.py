@@ -22,7 +22,7 @@ def test_foreground_passes_streams_and_exit_code(pyctr: Pyctr) -> None:
     done = pyctr.run("run", "busybox", "sh", "-c", "echo out; echo err >&2; exit 3")
     assert (done.returncode, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
     assert re.search(r"Exited \(3\) .* ago", pyctr.ok("ps", "-a"))
-    assert pyctr.ok("ps") == "CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAMES"
+    assert pyctr.ok("ps") == "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES"
 
 
 def test_input_of_any_size_goes_in_and_out(pyctr: Pyctr) -> None:

@@ -1,0 +1,113 @@
+"""Spellings, help, and how wrong usage is answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.parity.cli import Cli
+
+pytestmark = pytest.mark.root
+
+VERBS = """attach commit cp create diff events exec export history images import info inspect kill load logs pause port ps
+    pull rename restart rm rmi run save search start stats stop tag top unpause update version wait""".split()
+GROUPED = """container:attach container:commit container:cp container:create container:diff container:exec container:export
+    container:inspect container:kill container:logs container:ls container:pause container:port container:prune
+    container:rename container:restart container:rm container:run container:start container:stats container:stop
+    container:top container:unpause container:update container:wait image:history image:import image:inspect image:load
+    image:ls image:prune image:pull image:rm image:save image:tag network:connect network:create network:disconnect
+    network:inspect network:ls network:prune network:rm volume:create volume:inspect volume:ls volume:prune volume:rm
+    system:df system:events system:info system:prune""".split()
+
+
+def test_every_verb_has_help(cli: Cli) -> None:
+    for verb in VERBS + GROUPED:
+        done = cli.run(*verb.split(":"), "--help")
+        assert done.returncode == 0, verb
+        assert "Usage:" in done.stdout, verb
+
+
+def _flags(cli: Cli, verb: str) -> set[str]:
+    words = cli.ok(*verb.split(":"), "--help").replace(",", " ").split()
+    return {word.partition("=")[0].partition("[")[0] for word in words if word.startswith("--")}
+
+
+NOT_OURS = {
+    "run": "--cpu-count --cpu-percent --io-maxbandwidth --io-maxiops --isolation --cpu-rt-period --cpu-rt-runtime "
+    "--link-local-ip --disable-content-trust --kernel-memory --use-api-socket --gpus --blkio-weight-device "
+    "--device-read-bps --device-read-iops --device-write-bps --device-write-iops",
+    "update": "--cpu-rt-period --cpu-rt-runtime --kernel-memory",
+    "pull": "--all-tags",
+    "image:pull": "--all-tags",
+    "start": "--checkpoint --checkpoint-dir",
+    "version": "--kubeconfig",
+    "network:connect": "--link --link-local-ip --driver-opt",
+    "network:create": "--scope --config-from --config-only --ingress --ipam-driver --ipam-opt",
+}
+"""Flags that we lack: of other systems, gone from Docker by now, or not offered yet."""
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *(verb for verb in GROUPED if verb.partition(":")[0] != "container")])
+def test_flags_are_dockers(cli: Cli, sides: dict[str, Cli], verb: str) -> None:
+    if cli.is_docker:
+        assert _flags(cli, verb) is not None
+        return
+    missing = _flags(sides["docker"], verb) - _flags(cli, verb) - set(NOT_OURS.get(verb, "").split())
+    if verb == "create":
+        missing -= set(NOT_OURS["run"].split())
+    assert missing - {"--disable-content-trust", "--help"} == set()
+
+
+COUNTS = {
+    "exactly-1": (["attach"], "requires exactly 1 argument"),
+    "exactly-2": (["rename", "x"], "requires exactly 2 arguments"),
+    "at-least-1": (["stop"], "requires at least 1 argument"),
+    "none": (["ps", "x"], "accepts no arguments"),
+    "tag": (["tag", "x"], "requires exactly 2 arguments"),
+    "cp": (["cp", "x"], "requires exactly 2 arguments"),
+    "logs": (["logs", "a", "b"], "requires exactly 1 argument"),
+    "wait": (["wait"], "requires at least 1 argument"),
+    "diff": (["diff"], "requires exactly 1 argument"),
+    "history": (["history"], "requires exactly 1 argument"),
+}
+
+
+@pytest.mark.parametrize("case", COUNTS)
+def test_argument_counts(cli: Cli, case: str) -> None:
+    words, message = COUNTS[case]
+    assert message in cli.fails(1, *words).replace('" ', "")  # the program's name stands before it
+
+
+MISSING = {
+    "attach": ["attach"], "commit": ["commit"], "diff": ["diff"], "export": ["export", "-o", "/dev/null"],
+    "kill": ["kill"], "logs": ["logs"], "pause": ["pause"], "port": ["port"], "restart": ["restart"], "start": ["start"],
+    "stop": ["stop"], "top": ["top"], "unpause": ["unpause"], "wait": ["wait"], "rm": ["rm"],
+    "update": ["update", "-m", "64m"], "stats": ["stats", "--no-stream"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MISSING)
+def test_containers_that_are_not_there(cli: Cli, case: str) -> None:
+    assert "No such container: par-nobody" in cli.fails(1, *MISSING[case], "par-nobody")
+
+
+@pytest.mark.parametrize("words", [["rmi"], ["history"], ["save", "-o", "/dev/null"], ["image", "inspect"]])
+def test_images_that_are_not_there(cli: Cli, words: list[str]) -> None:
+    said = cli.fails(1, *words, "par-nobody")
+    assert "par-nobody" in said
+    assert "o such image" in said or "not exist" in said
+
+
+def test_unknown_command(cli: Cli) -> None:
+    assert "'nonsense' is not a" in cli.fails(1, "nonsense")
+
+
+def test_unknown_flag(cli: Cli) -> None:
+    assert "unknown flag: --nonsense" in cli.run("ps", "--nonsense").stderr
+
+
+def test_boolean_flags_take_values(cli: Cli) -> None:
+    assert cli.ok("ps", "--all=false", "-q=true", "--filter", "name=par-nobody") == ""
+    assert cli.run("ps", "--all=perhaps").returncode != 0
