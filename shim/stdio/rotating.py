@@ -242,6 +242,8 @@ class RotatingFile:
                 kept = status == 0 and self._keep(inode, temporary)
             finally:
                 close(lock)
+        except FileNotFoundError:
+            kept = False  # the next writer has swept it away, or the whole directory is gone
         except OSError as error:
             self._log.warn(f"cannot keep what was compressed of {self.path}: {error}")
             kept = False
