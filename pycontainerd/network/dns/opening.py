@@ -2,8 +2,8 @@
 
     dns.open   netns, address                         → a datagram and a listening socket come along with the answer
 
-The sockets are bound to free high ports of the resolver's address, and three lines of nftables lead port 53 there and
-back, so that a container can run a name server of its own on every address. Headers are rewritten without tracking
+The sockets are bound to a high port of the resolver's address, and four lines of nftables lead port 53 there and back,
+so that a container can run a name server of its own on every address. Headers are rewritten without tracking
 connections: tracking would cost every packet of the container. Where nftables cannot do it, port 53 itself is bound.
 """
 
@@ -18,40 +18,53 @@ if TYPE_CHECKING:
     from pycontainerd.network.agent import Agent
 
 TABLE = "pycontainerd-dns"
-PORT = 53
+"""The table that leads to ``USUAL``."""
+OTHER_TABLE = "pycontainerd-dns-other"
+"""The one that leads to other ports, where the container has taken that one."""
+PORT, USUAL = 53, 61053
+"""The second is above the ports that the kernel chooses from."""
 _BACKLOG = 128
 
 
 def open_sockets(agent: Agent, op: dict[str, Any]) -> list[int]:
     """Open both; answers the ports they are on. Raises OSError."""
-    address = op["address"]
     with agent.home.inside(op["netns"]):
-        try:
-            udp, tcp = _bind(address, 0)
-            try:
-                _lead(_script(address, udp.getsockname()[1], tcp.getsockname()[1]))
-            except OSError:
-                udp.close()
-                tcp.close()
-                raise
-        except OSError:
-            udp, tcp = _bind(address, PORT)
+        udp, tcp = _open(op["address"])
     ports = [udp.getsockname()[1], tcp.getsockname()[1]]
     agent.opened += [udp.detach(), tcp.detach()]
     return ports
 
 
-def _lead(script: str) -> None:
-    """Make the table; one that is there (of a responder that died) is replaced.
+def _open(address: str) -> tuple[socket.socket, socket.socket]:
+    for port in (USUAL, 0):
+        try:
+            udp, tcp = _bind(address, port)
+        except OSError:
+            continue
+        try:
+            _lead(address, udp.getsockname()[1], tcp.getsockname()[1])
+        except OSError:
+            udp.close()
+            tcp.close()
+            break
+        return udp, tcp
+    return _bind(address, PORT)
 
-    Not always: closing a socket that has deleted a table waits for the kernel, a dozen milliseconds.
+
+def _lead(address: str, udp: int, tcp: int) -> None:
+    """Have the one table that leads to these ports.
+
+    What is there (of a responder that died) is mostly right already, and is left alone then: closing a socket that has
+    deleted a table waits for the kernel, dozens of milliseconds.
     """
+    wanted = TABLE if udp == tcp == USUAL else OTHER_TABLE
     nft = Nft()
     try:
-        try:
-            nft.run(f"create table ip {TABLE}\n{script}")
-        except OSError:
-            nft.run(f"add table ip {TABLE}\ndelete table ip {TABLE}\nadd table ip {TABLE}\n{script}")
+        words = nft.run("list tables ip").split()
+        present = [name for name in (TABLE, OTHER_TABLE) if name in words]
+        if present == [TABLE] == [wanted]:
+            return
+        nft.run("".join(f"delete table ip {name}\n" for name in present) + _script(wanted, address, udp, tcp))
     finally:
         nft.close()
 
@@ -72,11 +85,12 @@ def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     return made[0], made[1]
 
 
-def _script(address: str, udp: int, tcp: int) -> str:
-    there = f'add rule ip {TABLE} output oifname "lo" ip daddr {address}'
-    back = f'add rule ip {TABLE} output oifname "lo" ip saddr {address}'
+def _script(table: str, address: str, udp: int, tcp: int) -> str:
+    there = f'add rule ip {table} output oifname "lo" ip daddr {address}'
+    back = f'add rule ip {table} output oifname "lo" ip saddr {address}'
     lines = [
-        f"add chain ip {TABLE} output {{ type filter hook output priority -300; policy accept; }}",
+        f"create table ip {table}",
+        f"add chain ip {table} output {{ type filter hook output priority -300; policy accept; }}",
         f"{there} udp dport {PORT} udp dport set {udp}",
         f"{there} tcp dport {PORT} tcp dport set {tcp}",
         f"{back} udp sport {udp} udp sport set {PORT}",

@@ -15,6 +15,7 @@ import pytest
 from pycontainerd.core import dnsmessage as dns
 from pycontainerd.core.network import Network, Sandbox, SandboxRequest
 from pycontainerd.network.dns.keeping import DnsKeeper
+from pycontainerd.network.dns.opening import USUAL
 from tests.integration.network.dnsclient import FakeServer, Namespaces, Reply, network, query, sandbox
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ class Bench:
         box = sandbox(name, self.spaces.make(name), list(on), request)
         self.keeper.sandbox_up(box)
         return box
+
+    def restart_responder(self) -> int:
+        """Kill it, and wait for the next one to know as much; its pid."""
+        pid, members = self.keeper.status()["pid"], self.members()
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while (found := self.keeper.status()).get("pid", pid) == pid or set(found["members"]) != members:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return int(found["pid"])
 
     def members(self) -> set[str]:
         return set(self.keeper.status().get("members", {}))
@@ -113,6 +124,18 @@ def test_a_container_may_run_a_name_server_itself(bench: Bench) -> None:
         tcp.listen()
         assert bench.spaces.ask(box.netns, "bind").addresses == ["10.91.0.2"]
         assert bench.spaces.ask(box.netns, "bind", tcp=True).addresses == ["10.91.0.2"]
+
+
+def test_a_container_may_have_the_usual_port(bench: Bench) -> None:
+    path = bench.spaces.make("greedy")
+    box = sandbox("greedy", path, [(NET, "10.91.0.2", ())])
+    with bench.spaces.socket(path, "udp", "0.0.0.0", USUAL):
+        bench.keeper.sandbox_up(box)
+        assert bench.spaces.ask(path, "greedy").addresses == ["10.91.0.2"]
+        bench.restart_responder()
+        assert bench.spaces.ask(path, "greedy", tcp=True).addresses == ["10.91.0.2"]
+    bench.restart_responder()
+    assert bench.spaces.ask(path, "greedy").addresses == ["10.91.0.2"]
 
 
 def test_the_default_network_has_no_names(bench: Bench) -> None:
@@ -265,11 +288,8 @@ def test_the_daemon_dies_and_another_one_finds_it(bench: Bench) -> None:
 def test_the_responder_dies_and_is_replaced(bench: Bench) -> None:
     web = bench.up("web", (NET, "10.91.0.2", ()))
     pid = bench.keeper.status()["pid"]
-    os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while bench.members() != {"test/web"} or bench.keeper.status()["pid"] == pid:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert bench.restart_responder() != pid
+    assert bench.members() == {"test/web"}
     assert bench.spaces.ask(web.netns, "web").addresses == ["10.91.0.2"]
 
 
