@@ -24,10 +24,12 @@ from pycontainerd.daemon.supervising import go_on, supervise
 from pycontainerd.images import pull as transferring
 from pycontainerd.images.differ import WalkingDiffer
 from pycontainerd.images.files import WorkerFiles
+from pycontainerd.images.labels import LabelScreen
 from pycontainerd.images.transfers import LocalTransfers
 from pycontainerd.images.trees import Trees
 from pycontainerd.images.unpack import Unpacker
 from pycontainerd.images.workers import Workers
+from pycontainerd.network.records import NetworkedNames
 from pycontainerd.rpc.dispatch import Dispatcher
 from pycontainerd.rpc.grpc_server import GrpcServer
 from pycontainerd.rpc.metrics import Registry
@@ -299,7 +301,7 @@ def _services(
         SnapshotsService(stores.snapshotters),
         DiffService(differ),
         TransferService(transfers, streams),
-        ContainersService(stores.network.containers),
+        ContainersService(stores.network.containers, LabelScreen(stores.images, stores.content)),
         MountsService(stores.mounts),
         TasksService(tasks),
         AttachService(tasks),
@@ -310,7 +312,7 @@ def _services(
         VolumesService(stores.volumes),
         ArchiveService(WorkerFiles(stores.workers), stores.containers, tasks, stores.snapshotters),
         NetworksService(stores.network.networks),
-        NamesService(stores.names, stores.network.containers),
+        NamesService(NetworkedNames(stores.names, stores.network.sandboxes), stores.network.containers),
         SupervisorService(supervision),
         HistoryService(stores.journal),
         HealthService(),

@@ -13,7 +13,7 @@ from pycontainerd.rpc.service import Service
 from pycontainerd.services.convert import from_any_map, optional_any, require, to_any, to_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from pycontainerd.core.containers import ContainerStore
     from pycontainerd.rpc.call import Call
@@ -24,8 +24,9 @@ class ContainersService(Service):
 
     SERVICE = pb.DESCRIPTOR.services_by_name["Containers"]
 
-    def __init__(self, store: ContainerStore) -> None:
-        self._store = store
+    def __init__(self, store: ContainerStore, screen: Callable[[str, Container], Container]) -> None:
+        """``screen`` looks at every new record and returns what is to be kept of it."""
+        self._store, self._screen = store, screen
 
     async def Get(self, request: pb.GetContainerRequest, call: Call) -> pb.GetContainerResponse:
         """One container record."""
@@ -46,8 +47,11 @@ class ContainersService(Service):
         """Make a record."""
         namespace = call.namespace
         require(request, "container")
-        made = await offload(self._store.create, namespace, _value(request.container), lease=call.lease)
+        made = await offload(self._create, namespace, _value(request.container), call.lease)
         return pb.CreateContainerResponse(container=container_message(made))
+
+    def _create(self, namespace: str, container: Container, lease: str) -> Container:
+        return self._store.create(namespace, self._screen(namespace, container), lease=lease)
 
     async def Update(self, request: pb.UpdateContainerRequest, call: Call) -> pb.UpdateContainerResponse:
         """Replace the masked fields."""

@@ -65,6 +65,8 @@ class Files:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        os.makedirs(root, mode=0o700, exist_ok=True)  # layers hold what their makers thought only root would read
+        os.chmod(root, 0o700)
         for algorithm in ALGORITHMS:
             os.makedirs(os.path.join(root, "blobs", algorithm), mode=0o755, exist_ok=True)
         os.makedirs(os.path.join(root, "ingest"), mode=0o755, exist_ok=True)

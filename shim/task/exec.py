@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainerd.linux.fds import write_file
+from pycontainerd.linux.prctl import oom_score
 from pycontainerd.wire.messages.events_task import TaskExecAdded
 from pycontainerd.wire.messages.google import Empty
 from shim import bundle as files
@@ -57,6 +58,9 @@ def _spec(container: Container, request: ExecProcessRequest) -> bytes:
     changed = bool(process.get("terminal")) is not request.terminal
     if changed:
         process["terminal"] = request.terminal  # the request decides who waits for a terminal
+    if "oomScoreAdj" not in process and container.init.pid and oom_score() < 0:
+        process["oomScoreAdj"] = oom_score(container.init.pid)  # the container's, not the shim's protected one
+        changed = True
     if b'"username"' in value:
         document = load(container.bundle)
         changed |= resolve(process, _root(container, document), group_add_of(document))

@@ -1,0 +1,1 @@
+"""Tests: what hostile images, clients and neighbours may not do."""
