@@ -175,6 +175,7 @@ def host_config(values: Values) -> Json:
     if result["AutoRemove"] and result["RestartPolicy"]["Name"] != "no":
         raise UsageError("conflicting options: cannot specify both --restart and --rm")
     _copy(values, result)
+    result.update((key, [_capability(name) for name in result[key]]) for key in ("CapAdd", "CapDrop") if key in result)
     _limits(values, result)
     _attachments(values, result)
     return result
@@ -239,9 +240,6 @@ def _copy(values: Values, result: Json) -> None:
     for name, key in _LISTS:
         if values.given(name):
             result[key] = values.items(name)
-    for key in ("CapAdd", "CapDrop"):
-        if key in result:
-            result[key] = [_capability(name) for name in result[key]]
     for name, key in _NUMBERS:
         if values.given(name):
             result[key] = values.number(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from pycontainerd.client import containers, files, host, names, networks, snapshots, volumes
+from pycontainerd.client import containers, files, host, names, snapshots, volumes
 from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
 from pycontainerd.client.times import rfc3339
@@ -63,7 +63,10 @@ def create(
         record = draft.record(document, snapshotter)
         network = publish.extension(draft.config, host_config, joined)
         if network is not None:
-            record.extensions = {**record.extensions, publish.EXTENSION: networks.packed(network)}
+            record.extensions = {
+                **record.extensions,
+                publish.EXTENSION: AnyMessage(type_url=publish.TYPE_URL, value=dumps(network).encode()),
+            }
         if entries:
             _add_entries(daemon, record, entries, lease, undo)
         record = containers.create(daemon, record)
@@ -225,8 +228,23 @@ def build_spec(daemon: Daemon, id: str, config: Json, host_config: Json, path: s
     parts.devices = host.devices(host_config)
     parts.seccomp = _seccomp_file(host_config)
     parts.joins, parts.shm_path = joins(daemon, host_config)
-    parts.files = files.write(path, config, host_config, id)
+    joined = _joined_files(daemon, config, host_config)
+    parts.files = {**files.write(path, config, host_config, id), **joined}
     return spec.build(id, daemon.namespace, config, host_config, facts, parts)
+
+
+def _joined_files(daemon: Daemon, config: Json, host_config: Json) -> dict[str, str]:
+    """In network mode ``container:`` the managed files of the container that is joined, and its name of the host;
+    empty in any other mode, and for a container that has none."""
+    mode = host_config.get("NetworkMode") or ""
+    if not mode.startswith("container:"):
+        return {}
+    other = containers.find(daemon, mode.removeprefix("container:"))
+    config["Hostname"] = other.config.get("Hostname") or other.id[:12]
+    config["Domainname"] = other.config.get("Domainname") or ""
+    found = files.existing(files.directory(files.root_of(daemon), daemon.namespace, other.id))
+    mode = other.host_config.get("NetworkMode") or ""
+    return found or (_joined_files(daemon, config, other.host_config) if mode.startswith("container:") else {})
 
 
 def _seccomp_file(host_config: Json) -> Json | None:

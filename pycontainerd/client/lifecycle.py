@@ -6,8 +6,6 @@ is the daemon's, which goes on when the client is killed.
 
 from __future__ import annotations
 
-import os
-
 from pycontainerd.client import containers, files, snapshots, state, supervisor, tasks
 from pycontainerd.core import settings
 
@@ -69,15 +67,3 @@ def ended(daemon: Daemon, container: Container) -> None:
             supervisor.wait_removed(waiting, container.id)
     elif (container.host_config.get("RestartPolicy") or {}).get("Name", "no") in ("", "no"):
         tasks.delete(daemon, container.id)
-
-
-def start_time(pid: int) -> int:
-    """When a process of this host was started, in nanoseconds since 1970; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-        with open("/proc/stat", "rb") as file:
-            booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return 0
-    return booted * 10**9 + ticks * 10**9 // os.sysconf("SC_CLK_TCK")

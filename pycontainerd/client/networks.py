@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pycontainerd.client import jsontext
 from pycontainerd.core.errors import AlreadyExists, Conflict, NotFound
-from pycontainerd.core.publish import EXTENSION, TYPE_URL
+from pycontainerd.core.publish import EXTENSION
 from pycontainerd.wire.messages import networks as messages
-from pycontainerd.wire.messages.google import Any as AnyMessage
 from pycontainerd.wire.messages.google import Empty
 
 TYPE_CHECKING = False
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 SERVICE = "pycontainerd.networks.v1.Networks"
-
-
-def packed(document: Json) -> AnyMessage:
-    """The extension as it travels in the record."""
-    return AnyMessage(type_url=TYPE_URL, value=jsontext.dumps(document).encode())
 
 
 def names_of(container: Container) -> list[str]:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pycontainerd.client import supervisor, tasks
 from pycontainerd.client.times import ns
 from pycontainerd.core.units import human_duration
@@ -95,8 +97,6 @@ def _other(container: Container, process: Process | None) -> State:
     state = State()
     if process is None or process.status in (tasks.CREATED, tasks.UNKNOWN):
         return state
-    from pycontainerd.client.lifecycle import start_time
-
     if process.status in LIVE:
         state.status = "running" if process.status == tasks.RUNNING else "paused"
         state.pid = process.pid
@@ -106,3 +106,15 @@ def _other(container: Container, process: Process | None) -> State:
         state.exit_code, state.finished = process.exit_status, ns(process.exited_at)
         state.started = container.created
     return state
+
+
+def start_time(pid: int) -> int:
+    """When a process of this host was started, in nanoseconds since 1970; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        with open("/proc/stat", "rb") as file:
+            booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0
+    return booted * 10**9 + ticks * 10**9 // os.sysconf("SC_CLK_TCK")

@@ -42,7 +42,7 @@ class Cli:
             timeout=LIMIT,
             check=False,
             env={**os.environ, **(env or {})},
-            **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),  # type: ignore[call-overload]
+            input=input or b"",
         )
         out, err = (data.decode(errors="surrogateescape") for data in (done.stdout, done.stderr))
         return subprocess.CompletedProcess(words, done.returncode, out, err)

@@ -102,7 +102,7 @@ def cli(side: Cli) -> Iterator[Cli]:
 
 
 @pytest.fixture(scope="package")
-def standing(side: Cli) -> Iterator[str]:
+def standing(side: Cli) -> str:
     """A running container that tests only look at, or run commands in."""
     side.ok("run", "-d", "--name", STANDING, "--network", "none", "busybox", "sleep", "100000")
-    yield STANDING
+    return STANDING

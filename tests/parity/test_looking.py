@@ -86,7 +86,8 @@ def test_ps_cuts_long_commands(cli: Cli) -> None:
 
 
 FILTERS = {
-    "name": "name={up}", "id": "id={id}", "label": "label=kind", "label-value": "label=kind=up", "status": "status=running",
+    "name": "name={up}", "id": "id={id}", "label": "label=kind", "label-value": "label=kind=up", "status":
+    "status=running",
     "ancestor": "ancestor=busybox", "name-part": "name=^/{up}$",
 }  # fmt: skip
 
@@ -122,7 +123,8 @@ INSPECTED = {
     "{{json .Args}}": '["-c","exit 4"]', "{{json .Config.Cmd}}": '["sh","-c","exit 4"]',
     "{{json .Config.Entrypoint}}": "null", "{{.Config.Hostname}}": "inside", "{{.Config.User}}": "daemon",
     "{{.Config.WorkingDir}}": "/tmp", "{{index .Config.Labels \"x\"}}": "y", "{{.Config.Tty}}": "false",
-    "{{.HostConfig.Memory}}": "67108864", "{{.HostConfig.MemorySwap}}": "134217728", "{{.HostConfig.NanoCpus}}": "500000000",
+    "{{.HostConfig.Memory}}": "67108864", "{{.HostConfig.MemorySwap}}": "134217728",
+    "{{.HostConfig.NanoCpus}}": "500000000",
     "{{.HostConfig.NetworkMode}}": "none", "{{.HostConfig.Privileged}}": "false", "{{.HostConfig.AutoRemove}}": "false",
     "{{json .HostConfig.CapAdd}}": '["CAP_NET_ADMIN"]', "{{json .HostConfig.CapDrop}}": '["CAP_KILL"]',
     "{{.HostConfig.ReadonlyRootfs}}": "true", "{{.HostConfig.PidsLimit}}": "50", "{{.HostConfig.ShmSize}}": "1048576",
@@ -130,7 +132,8 @@ INSPECTED = {
     "{{json .HostConfig.Binds}}": '["/etc:/e:ro"]', "{{len .Mounts}}": "1", "{{(index .Mounts 0).Destination}}": "/e",
     "{{(index .Mounts 0).RW}}": "false", "{{(index .Mounts 0).Type}}": "bind", "{{.RestartCount}}": "0",
     "{{.Platform}}": "linux", "{{.Config.StopSignal}}": "SIGINT", "{{.HostConfig.OomScoreAdj}}": "100",
-    "{{range .Config.Env}}{{println .}}{{end}}": "A=1\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+    "{{range .Config.Env}}{{println .}}{{end}}":
+    "A=1\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
     "{{with .State}}{{.Status}}{{end}}": "exited", "{{if .State.Running}}up{{else}}down{{end}}": "down",
     "{{json .NetworkSettings.Ports}}": "{}", "{{.Config.OpenStdin}}": "false", "{{.HostConfig.CgroupParent}}": "",
 }  # fmt: skip
@@ -164,7 +167,8 @@ def test_inspect_document(rich: Any) -> None:
     assert set(state.split()) <= document["State"].keys()
     settings = "Hostname Domainname User AttachStdin Tty OpenStdin StdinOnce Env Cmd Image Volumes WorkingDir Labels"
     assert set(settings.split()) <= document["Config"].keys()
-    host = """Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumesFrom CapAdd CapDrop
+    host = """Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumesFrom
+    CapAdd CapDrop
         Dns ExtraHosts IpcMode PidMode Privileged PublishAllPorts ReadonlyRootfs SecurityOpt UTSMode ShmSize Runtime
         CpuShares Memory NanoCpus CgroupParent Devices PidsLimit Ulimits"""
     assert set(host.split()) <= document["HostConfig"].keys()

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-VERBS = """attach commit cp create diff events exec export history images import info inspect kill load logs pause port ps
+VERBS = """attach commit cp create diff events exec export history images import info inspect kill load logs
+    pause port ps
     pull rename restart rm rmi run save search start stats stop tag top unpause update version wait""".split()
-GROUPED = """container:attach container:commit container:cp container:create container:diff container:exec container:export
+GROUPED = """container:attach container:commit container:cp container:create container:diff container:exec
+    container:export
     container:inspect container:kill container:logs container:ls container:pause container:port container:prune
     container:rename container:restart container:rm container:run container:start container:stats container:stop
     container:top container:unpause container:update container:wait image:history image:import image:inspect image:load
@@ -82,7 +84,8 @@ def test_argument_counts(cli: Cli, case: str) -> None:
 
 MISSING = {
     "attach": ["attach"], "commit": ["commit"], "diff": ["diff"], "export": ["export", "-o", "/dev/null"],
-    "kill": ["kill"], "logs": ["logs"], "pause": ["pause"], "port": ["port"], "restart": ["restart"], "start": ["start"],
+    "kill": ["kill"], "logs": ["logs"], "pause": ["pause"], "port": ["port"], "restart": ["restart"], "start":
+    ["start"],
     "stop": ["stop"], "top": ["top"], "unpause": ["unpause"], "wait": ["wait"], "rm": ["rm"],
     "update": ["update", "-m", "64m"], "stats": ["stats", "--no-stream"],
 }  # fmt: skip

@@ -88,11 +88,12 @@ def test_tables() -> None:
     assert TABLE.text(ROWS) == "CONTAINER ID   NAMES\n1              web\n22             b\n"
     assert TABLE.text([], "table") == "CONTAINER ID   NAMES\n"
     assert TABLE.text(ROWS, "{{.Names}}") == "web\nb\n"
-    assert TABLE.text(ROWS, "table {{.Names}}\\t{{.ID}}") == "NAMES   CONTAINER ID\nweb     1\nb       22\n"
+    assert TABLE.text(ROWS, "table {{.Names}}\\t{{.ID}}") == "NAMES     CONTAINER ID\nweb       1\nb         22\n"
     assert TABLE.text(ROWS[:1], "json") == '{"ID":"1","Names":"web","State":""}\n'
 
 
 def test_cells() -> None:
-    assert aligned([["a", "b"], ["ccc", ""]]) == "a     b\nccc   \n"
+    assert aligned([["a", "b"], ["ccc", ""]]) == "a         b\nccc       \n"
+    assert aligned([["a", "b"], ["ccc", ""]], 0) == "a     b\nccc   \n"
     assert ellipsis("abcdef", 4) == "abc…"
     assert ellipsis("abcd", 4) == "abcd"
