@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 
 _LIMIT = 10.0
 _PROGRAM = (
-    "import sys; fd = sys.argv.pop(); path = sys.argv.pop(); sys.path.insert(0, sys.argv.pop()); "
-    "sys.argv += [path, fd]; from pycontainerd.network.dns.responder import main; main()"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from pycontainerd.network.dns.responder import main; main()"
 )
 _log = structlog.get_logger("dns")
 
@@ -225,7 +224,8 @@ class DnsKeeper:
             server.bind(self.path)
             os.chmod(self.path, 0o600)
             server.listen(8)
-            argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, SOURCE, self._resolv_conf, str(server.fileno())]
+            argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, SOURCE, self._resolv_conf, self.path]
+            argv.append(str(server.fileno()))
             try:
                 process.spawn(argv, fds=(server.fileno(),), cwd="/", env={}, new_session=True)
             except OSError as error:

@@ -2,11 +2,13 @@
 
 It holds two sockets in each sandbox's network namespace (``opening`` makes them), knows who is called what
 (``core.dnszone``), and passes on what it does not know (``upstream``). It outlives the daemon, which finds it again at
-its socket; it ends when it holds nothing and nobody is connected.
+its socket; it ends when it holds nothing and nobody is connected, and when nobody can ever reach it any more because
+its socket's path has gone or is another's.
 
-The daemon starts it with the path of the host's resolv.conf and a listening AF_UNIX, SOCK_SEQPACKET socket, whose
-number is the last argument. One request is one datagram with a JSON object, or an empty object and a memory file that
-holds it; each takes effect as a whole or not at all. The answer is ``{}``, or ``{"error": text}``:
+The daemon starts it with the path of the host's resolv.conf, the path of its socket, and the number of the descriptor
+of that socket (AF_UNIX, SOCK_SEQPACKET, listening). One request is one datagram with a JSON object, or an empty object
+and a memory file that holds it; each takes effect as a whole or not at all. The answer is ``{}``, or
+``{"error": text}``:
 
     {"hello": 1}                        → {"version", "pid", "errors", "last_error", "members": {key: life}}
                                           in a memory file
@@ -37,13 +39,16 @@ if TYPE_CHECKING:
 VERSION = 1
 """What a daemon has to have in common with the responder it finds; it replaces others."""
 MAX_MESSAGE = 128 << 10
+LOOK_EVERY = 10.0
+"""Seconds between looks at the socket's path."""
 
 
 class Process:
     """The loop and all it holds."""
 
-    def __init__(self, listener: socket.socket, resolv_conf: str) -> None:
-        self._listener = listener
+    def __init__(self, listener: socket.socket, resolv_conf: str, path: str) -> None:
+        self._listener, self._path = listener, path
+        self._place = _place(path)
         self._loop = Loop()
         self._zone = Zone()
         self._upstream = Upstream(self._loop, resolv_conf)
@@ -52,6 +57,7 @@ class Process:
         self._clients: dict[int, socket.socket] = {}
         self._stopped = False
         self._loop.add(listener.fileno(), self._on_listener)
+        self._loop.later(LOOK_EVERY, self._look)
 
     def run(self) -> None:
         """Serve until nothing is held and nobody is connected."""
@@ -59,6 +65,12 @@ class Process:
         while not self._stopped and (not served or self._listeners or self._clients):
             served = served or bool(self._clients)
             self._loop.turn()
+
+    def _look(self) -> None:
+        """End when no daemon can find this process."""
+        if not self._clients and _place(self._path) != self._place:
+            self._stopped = True
+        self._loop.later(LOOK_EVERY, self._look)
 
     def _on_listener(self, _events: int) -> None:
         client, _ = self._listener.accept()
@@ -145,13 +157,22 @@ class Process:
         return memory
 
 
+def _place(path: str) -> tuple[int, int]:
+    """Which file a path names, zeros for none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
 def main() -> None:
     """Serve on the descriptor that the last argument names."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     listener = socket.socket(fileno=int(sys.argv[-1]))
     listener.set_inheritable(False)
-    Process(listener, sys.argv[-2]).run()
+    Process(listener, sys.argv[-3], sys.argv[-2]).run()
 
 
 if __name__ == "__main__":

@@ -323,3 +323,16 @@ def test_nothing_left_to_hold_ends_the_process(bench: Bench) -> None:
             break
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_nobody_can_reach_it_any_more(bench: Bench) -> None:
+    bench.up("web", (NET, "10.91.0.2", ()))
+    pid = bench.keeper.status()["pid"]
+    bench.keeper.close()
+    os.unlink(bench.keeper.path)
+    bench.keeper = bench.new_keeper()
+    deadline = time.monotonic() + 25
+    while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z":  # noqa: SIM115
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
