@@ -61,6 +61,12 @@ def write(path: str, config: Json, host_config: Json, id: str) -> dict[str, str]
     return {f"/etc/{name}": f"{path}/{name}" for name in contents}
 
 
+def existing(path: str) -> dict[str, str]:
+    """What ``write`` made below ``path``, by place in the container; empty when it did not."""
+    found = {f"/etc/{name}": f"{path}/{name}" for name in ("hostname", "hosts", "resolv.conf")}
+    return found if all(map(os.path.exists, found.values())) else {}
+
+
 def _put(path: str, text: str) -> None:
     # In place, not by rename: a running container has this very file mounted.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)

@@ -260,6 +260,10 @@ class SandboxEngine(Protocol):
         """The record is gone: its addresses are free again. Idempotent; containers that are not ours are ignored."""
         ...
 
+    def renamed(self, namespace: str, id: str) -> None:
+        """A container has another name: networks call it by that from now on. Never raises."""
+        ...
+
     def recover(self, running: Iterable[tuple[str, str]]) -> None:
         """At start: make kernel and rows agree, given the (namespace, id) of the tasks that live."""
         ...

@@ -1,4 +1,4 @@
-"""Container records whose network goes with them: what clients see in place of the plain store."""
+"""Container records and names whose network goes with them: what clients see in place of the plain stores."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycontainerd.core.containers import Container, ContainerStore
+    from pycontainerd.core.names import Name, NameStore
     from pycontainerd.core.network import SandboxEngine
 
 
@@ -41,3 +42,32 @@ class NetworkedContainers:
         """As the other store; then the addresses are free. A crash in between is made good at the next start."""
         self._containers.delete(namespace, id)
         self._network.remove(namespace, id)
+
+
+class NetworkedNames:
+    """``core.names.NameStore`` over another: networks call a container by its new name at once."""
+
+    def __init__(self, names: NameStore, network: SandboxEngine) -> None:
+        self._names, self._network = names, network
+
+    def reserve(self, namespace: str, names: Sequence[str], container: str) -> str:
+        """Raises AlreadyExists, InvalidArgument."""
+        return self._names.reserve(namespace, names, container)
+
+    def release(self, namespace: str, name: str, container: str) -> None:
+        """As the other store."""
+        self._names.release(namespace, name, container)
+
+    def resolve(self, namespace: str, reference: str) -> tuple[str, str]:
+        """Raises NotFound, InvalidArgument."""
+        return self._names.resolve(namespace, reference)
+
+    def rename(self, namespace: str, container: str, name: str) -> str:
+        """As the other store, which notes it for the sandbox; then those who answer for the name are told."""
+        old = self._names.rename(namespace, container, name)
+        self._network.renamed(namespace, container)
+        return old
+
+    def list(self, namespace: str, containers: Sequence[str] = ()) -> Sequence[Name]:
+        """As the other store."""
+        return self._names.list(namespace, containers)

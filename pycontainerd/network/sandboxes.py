@@ -186,6 +186,13 @@ class Sandboxes:
             if sandbox is not None and not sandbox.active:  # else ``released`` sees that there is no record any more
                 self._ground.store.close(namespace, id)
 
+    def renamed(self, namespace: str, id: str) -> None:
+        """The row has the container's new name: tell the watchers, if it runs. Never raises."""
+        with quietly("new name of a container is not told", namespace=namespace, container=id), self._ground.lock:
+            sandbox = self._ground.store.sandbox(namespace, id)
+            if sandbox is not None and sandbox.active and self._recovered:
+                self._ground.tell_up(sandbox)
+
     def _recorded(self, namespace: str, id: str) -> bool:
         try:
             self._containers.get(namespace, id)

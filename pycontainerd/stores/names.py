@@ -141,6 +141,8 @@ class Names:
             update = "UPDATE containers SET labels = ?, extensions = ?, updated_at = ? WHERE namespace = ? AND id = ?"
             values = (labels, _renamed(row[1], new), to_micros(now()), namespace, container)
             connection.execute(update, values)
+            known = "UPDATE sandboxes SET name = ? WHERE namespace = ? AND container = ?"
+            connection.execute(known, (new, namespace, container))
             message = Renamed(container_id=container, old=old, new=new)
             self._database.after_commit(lambda: self._publish(namespace, "/names/rename", message))
             return old

@@ -194,11 +194,7 @@ class World:
 
     def close(self) -> None:
         for server in self._servers:
-            server.kill()
-            server.wait()
-            for stream in (server.stdin, server.stdout):
-                if stream is not None:
-                    stream.close()
+            _end(server)
         for name in (self.name, self.other_name):
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
@@ -209,6 +205,15 @@ class World:
         self._servers.append(server)
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
+
+    @contextlib.contextmanager
+    def listening(self, netns: str, port: int) -> Iterator[None]:
+        """Have something listen in a namespace for a while."""
+        self.serve(netns, port)
+        try:
+            yield
+        finally:
+            _end(self._servers.pop())
 
     def ask(self, netns: str, host: str, port: int, proto: str = "tcp") -> str:
         """What a server answers: the address it sees; the name of an error when it does not."""
@@ -251,6 +256,14 @@ class World:
         rules = self.elements(daemon, "any4") + self.elements(daemon, "ports4")
         assert len(rules) == len([port for port in ports if ":" not in port.host_ip])
         assert len(self.elements(daemon, "bridges")) == len([n for n in networks if n.link])
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    server.wait()
+    for stream in (server.stdin, server.stdout):
+        if stream is not None:
+            stream.close()
 
 
 def run(*argv: str) -> str:
