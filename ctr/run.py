@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctr import container_flags, launch
 from ctr.detach import parse_keys
-from ctr.errors import UsageError
+from ctr.errors import Exited, UsageError
 from ctr.flags import BOOL, Command, flag
 from ctr.streams import Session
 from ctr.terminal import is_terminal
@@ -44,9 +44,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             print(container.id)
             return 0
         return _foreground(context, values, created)
-    except BaseException as error:
-        if isinstance(error, Exception):
-            _give_up(context, container)
+    except Exited:
+        raise  # it was started; the user has left it
+    except Exception:
+        _give_up(context, container)
         raise
 
 

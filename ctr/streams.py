@@ -1,8 +1,8 @@
 """Between the user's streams and a process's: bytes, signals, window size, detach keys, and the wait for its end.
 
 One poll loop, no threads: the FIFOs, our standard input, a pipe that signals arrive in, and the connection on which the
-daemon tells the end. When the daemon goes away meanwhile, nothing is lost: the FIFOs lead to the shim; the exit code is
-asked for again once the streams have ended.
+daemon tells the end. When the daemon goes away meanwhile, nothing is lost: the FIFOs lead to the shim, and what has to
+be asked of the daemon (size, signals, the end of the input, the exit code) is asked again until it is back.
 """
 
 from __future__ import annotations
@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 16
 _SILENCE = 1.0
 """Seconds of silence after which a process that has ended is not listened to any more: a child may hold its pipes."""
+_RETRY = 0.5
+"""Seconds between two attempts to reach a daemon that went away."""
+_GIVE_UP = 3
+"""So many signals of one kind that could not be passed on end us: somebody wants to get out."""
 _RECONNECT = 30.0
 """Seconds to wait for a daemon that went away before its exit code is given up."""
+_UNKNOWN = 255
+"""The exit code of a process that nobody remembers."""
 _PROXIED = tuple(getattr(signal, "SIG" + name) for name in "HUP INT QUIT USR1 USR2 ALRM TERM STKFLT IO PWR".split())
 """Signals that are passed on to the process; not those that stop or continue us, which belong to the user's shell."""
 
@@ -54,14 +60,15 @@ class Session:
         self._wakeup = (-1, -1)
         self._raw = RawMode(0)
         self._keep_stdin_open = False
+        self._owed: dict[str, Callable[[], None]] = {}
+        self._undelivered: dict[int, int] = {}
 
     def prepare(self, *, detach_keys: bytes = b"", proxy: bool = True, keep_stdin_open: bool = False) -> None:
         """Before the process starts: ask for its end, take over signals and, for a terminal, the keyboard."""
         self._detacher = Detacher(detach_keys if self._terminal else b"")  # a file may hold the keys by chance
         self._proxy = proxy and not self._terminal
         self._keep_stdin_open = keep_stdin_open
-        self._pending = tasks.begin_wait(self._daemon, self._id, self._exec_id)
-        self._watch(self._pending.fileno(), POLLIN, self._told)
+        self._begin_wait()
         self._take_signals()
         if self._fifos is not None:
             for fd, target in ((self._fifos.stdout, 1), (self._fifos.stderr, 2)):
@@ -71,6 +78,10 @@ class Session:
                 self._watch(0, POLLIN, self._input)
                 if self._terminal:
                     self._raw.__enter__()
+
+    def _begin_wait(self) -> None:
+        self._pending = tasks.begin_wait(self._daemon, self._id, self._exec_id)
+        self._watch(self._pending.fileno(), POLLIN, self._told)
 
     def run(self) -> int:
         """Until the process has ended and its output is through; the exit code."""
@@ -109,14 +120,29 @@ class Session:
             del self._acts[fd]
 
     def _turn(self) -> None:
-        timeout = None if not self._ended else _SILENCE * 1000
-        ready = self._poll.poll(timeout)
+        timeout = _RETRY if self._owed else _SILENCE if self._ended else None
+        ready = self._poll.poll(timeout if timeout is None else timeout * 1000)
         if not ready and self._ended:
             self._drop_outputs()
+        if not ready:
+            owed, self._owed = self._owed, {}
+            for name, request in owed.items():
+                self._ask(name, request)
         for fd, events in ready:
             act = self._acts.get(fd)
             if act is not None:
                 act(events)
+
+    def _ask(self, name: str, act: Callable[[], None]) -> bool:
+        """Ask something of the daemon, again later if it is away; whether it was there. The last of a name counts."""
+        try:
+            act()
+        except Unavailable:
+            self._owed[name] = act
+            return False
+        except NotFound:
+            pass  # the process has ended; the loop is about to learn it
+        return True
 
     def _outputs(self) -> list[int]:
         if self._fifos is None:
@@ -191,7 +217,7 @@ class Session:
         assert self._fifos is not None
         self._fifos.close_stdin()
         if not self._terminal and not self._keep_stdin_open:
-            tasks.close_stdin(self._daemon, self._id, self._exec_id)
+            self._ask("end of input", lambda: tasks.close_stdin(self._daemon, self._id, self._exec_id))
 
     def _leave(self) -> None:
         assert self._fifos is not None
@@ -210,11 +236,14 @@ class Session:
         self._forget(pending.fileno())
         try:
             self._status = pending.result().exit_status
-            self._ended = time.monotonic()
-        except Unavailable:  # the daemon went away; the streams will tell the end, if there are any
-            if not self._outputs():
-                self._status = self._ask_again()
-                self._ended = time.monotonic()
+        except NotFound:  # it ended while the daemon was away, and somebody has cleaned up since
+            self._status = _UNKNOWN
+        except Unavailable:  # the daemon went away; the streams will tell the end too, if there are any
+            if self._outputs():
+                self._owed["wait"] = self._begin_wait
+                return
+            self._status = self._ask_again()
+        self._ended = time.monotonic()
 
     # -- signals --
 
@@ -232,18 +261,23 @@ class Session:
                 if self._terminal:
                     self.resize()
             elif self._proxy:
-                try:
-                    tasks.kill(self._daemon, self._id, number, exec_id=self._exec_id)
-                except NotFound:
-                    pass  # it has ended; the loop is about to learn it
+                self._pass_on(number)
             else:
                 raise Exited(128 + number)
+
+    def _pass_on(self, number: int) -> None:
+        if self._ask(f"signal {number}", lambda: tasks.kill(self._daemon, self._id, number, exec_id=self._exec_id)):
+            return
+        self._undelivered[number] = self._undelivered.get(number, 0) + 1
+        if self._undelivered[number] >= _GIVE_UP:
+            raise Exited(128 + number)
+        write_all(2, b"the daemon is away; the signal is passed on when it is back\n")
 
     def resize(self) -> None:
         """Tell the process how large our terminal is."""
         width, height = size(0) if size(0) != (0, 0) else size(1)
         if width and height:
-            tasks.resize(self._daemon, self._id, self._exec_id, width, height)
+            self._ask("size", lambda: tasks.resize(self._daemon, self._id, self._exec_id, width, height))
 
     # -- the end --
 
@@ -264,7 +298,7 @@ class Session:
                     raise
                 time.sleep(0.1)
             except NotFound:
-                return 255
+                return _UNKNOWN
 
 
 def _ignore(_number: int, _frame: object) -> None:

@@ -124,7 +124,7 @@ class Terminal:
         wanted = text.encode()
         while wanted not in self.seen:
             left = deadline - time.monotonic()
-            assert left > 0, f"{text!r} did not come; there is {self.seen!r}"
+            assert left > 0, f"{text!r} did not come; there is {self.seen[-2000:]!r}"
             if select.select([self.master], [], [], left)[0]:
                 self.seen += os.read(self.master, 65536)
         end = self.seen.index(wanted) + len(wanted)
@@ -143,7 +143,7 @@ class Terminal:
         """Its exit code; output is taken meanwhile, so that it never waits for us."""
         deadline = time.monotonic() + limit
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"it does not end; there is {self.seen!r}"
+            assert time.monotonic() < deadline, f"it does not end; there is {self.seen[-2000:]!r}"
             if select.select([self.master], [], [], 0.05)[0]:
                 self.seen += os.read(self.master, 65536)
         return self.process.returncode
