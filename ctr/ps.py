@@ -99,7 +99,10 @@ def _chosen(context: Context, values: Values) -> list[tuple[Container, State]]:
     return result
 
 
-_FILTERS = ("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+_FILTERS = (
+    "ancestor", "before", "exited", "expose", "health", "id", "label", "name", "network", "publish", "since", "status",
+    "volume",
+)  # fmt: skip
 
 
 def _filters(items: list[str]) -> dict[str, list[str]]:
@@ -123,6 +126,9 @@ def _tests(wanted: dict[str, list[str]], everything: list[Container]) -> list[Ca
         "name": lambda texts: lambda item, _: any(_matches(text, item.name) for text in texts),
         "status": lambda texts: lambda _, state: state.status in texts,
         "exited": lambda texts: lambda _, state: state.status == "exited" and str(state.exit_code) in texts,
+        "health": lambda texts: lambda _, state: (state.health.status if state.health else "none") in texts,
+        "expose": lambda texts: lambda item, _: any(_has_port(item, text, "ExposedPorts") for text in texts),
+        "publish": lambda texts: lambda item, _: any(_has_port(item, text, "PortBindings") for text in texts),
         "label": lambda texts: lambda item, _: all(_has_label(item, text) for text in texts),
         "ancestor": lambda texts: lambda item, _: any(_has_image(item, text) for text in texts),
         "network": lambda texts: lambda item, _: any(name in texts for name in networks.names_of(item)),
@@ -155,6 +161,16 @@ def _has_image(container: Container, text: str) -> bool:
     name = container.record.image
     same = name == expand(text) or (name.rpartition(":")[0] == expand(text).rpartition(":")[0] and ":" not in text)
     return same or (len(text) >= 4 and digest.removeprefix("sha256:").startswith(text.removeprefix("sha256:")))
+
+
+def _has_port(container: Container, text: str, key: str) -> bool:
+    """``80``, ``80/tcp`` or ``80-90/udp`` among the ports of Config or HostConfig."""
+    number, _, proto = text.partition("/")
+    low, _, high = number.partition("-")
+    if not low.isdigit() or not (high or low).isdigit():
+        raise UsageError(f"invalid filter '{text}'", "give a port, such as 80, 80/udp or 8000-8080/tcp")
+    ports = (container.config if key == "ExposedPorts" else container.host_config).get(key) or {}
+    return any(f"{port}/{proto or 'tcp'}" in ports for port in range(int(low), int(high or low) + 1))
 
 
 def _has_mount(container: Container, text: str) -> bool:

@@ -54,12 +54,16 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0; with no --no-stream, until ctrl-c."""
     named = [containers.find(context.daemon, name) for name in arguments]
     before = _look(context)
+    processes = tasks.list_all(context.daemon)
     once = values.on("no-stream")
     while True:
         time.sleep(_PERIOD)
         shown = named or _all(context, values)
         after = _look(context)
         rows = [_row(item, before.get(item.id), after.get(item.id), values) for item in shown]
+        for item, row in zip(shown, rows, strict=True):
+            if item.id in processes and row["PIDs"] != "--":
+                row["NetIO"] = "{} / {}".format(*map(human_size, stats.network(processes[item.id].pid)))
         text = TABLE.text(rows, values.text("format"))
         if not once and sys.stdout.isatty():
             text = "\x1b[H\x1b[J" + text
@@ -67,7 +71,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         sys.stdout.flush()
         if once:
             return 0
-        before = after
+        before, processes = after, tasks.list_all(context.daemon)
 
 
 def _all(context: Context, values: Values) -> list[Container]:

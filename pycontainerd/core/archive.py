@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pycontainerd.core.values import Mount
 
@@ -81,6 +81,21 @@ def binds_of(spec: Mapping[str, Any]) -> tuple[Bind, ...]:
         source, target = mount.get("source"), mount.get("destination")
         if isinstance(source, str) and isinstance(target, str) and source.startswith("/"):
             found.append(Bind(source, target, "ro" in options))
+    return tuple(sorted(found, key=lambda bind: bind.target.count("/")))
+
+
+def binds_of_entries(entries: Sequence[Mapping[str, Any]], mountpoint: Callable[[str], str]) -> tuple[Bind, ...]:
+    """Bind mounts and volumes among a container's mount entries (``core.mountentries``), the outer ones first;
+    ``mountpoint`` tells where a volume is, "" for one that is gone.
+    """
+    found = []
+    for entry in entries:
+        source = str(entry.get("source") or "") if entry.get("type") == "bind" else ""
+        if entry.get("type") == "volume" and entry.get("volume"):
+            source = mountpoint(str(entry["volume"]))
+            source += "/" + str(entry["subpath"]) if source and entry.get("subpath") else ""
+        if source.startswith("/"):
+            found.append(Bind(source, str(entry.get("target")), bool(entry.get("readonly"))))
     return tuple(sorted(found, key=lambda bind: bind.target.count("/")))
 
 

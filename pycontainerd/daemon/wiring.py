@@ -310,7 +310,9 @@ def _services(
         StreamingService(streams),
         TracesService(sight.tracer, sight.ring),
         VolumesService(stores.volumes),
-        ArchiveService(WorkerFiles(stores.workers), stores.containers, tasks, stores.snapshotters),
+        ArchiveService(
+            WorkerFiles(stores.workers), stores.containers, tasks, stores.snapshotters, volumes=stores.volumes
+        ),
         NetworksService(stores.network.networks),
         NamesService(NetworkedNames(stores.names, stores.network.sandboxes), stores.network.containers),
         SupervisorService(supervision),

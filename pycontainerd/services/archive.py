@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from google.protobuf.empty_pb2 import Empty
 
 from pycontainerd.api.archive.v1 import archive_pb2 as pb
-from pycontainerd.core.archive import ChangeKind, View, binds_of, mount_points
+from pycontainerd.core.archive import ChangeKind, View, binds_of, binds_of_entries, mount_points
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from pycontainerd.core.mountentries import EXTENSION as MOUNTS
 from pycontainerd.core.tasks import Status
 from pycontainerd.rpc.offload import offload, offload_long
 from pycontainerd.rpc.service import Service
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.snapshots import Snapshotter
     from pycontainerd.core.tasks import TaskManager
     from pycontainerd.core.values import Mount
+    from pycontainerd.core.volumes import VolumeStore
     from pycontainerd.rpc.call import Call
 
 _BATCH = 1000
@@ -49,9 +51,11 @@ class ArchiveService(Service):
         containers: ContainerStore,
         tasks: TaskManager,
         snapshotters: Mapping[str, Snapshotter],
+        *,
+        volumes: VolumeStore,
     ) -> None:
         self._files, self._containers, self._tasks = files, containers, tasks
-        self._snapshotters = snapshotters
+        self._snapshotters, self._volumes = snapshotters, volumes
 
     async def Stat(self, request: pb.StatRequest, call: Call) -> pb.StatResponse:
         """Look at one path."""
@@ -118,13 +122,26 @@ class ArchiveService(Service):
         container, mounts = await offload(self._mounts, namespace, id)
         pid = await self._pid(namespace, id)
         if not pid:
-            return _stopped(View(mounts=mounts, binds=binds_of(_spec(container))))
+            return _stopped(await offload(self._mounted, namespace, container, mounts))
         root = _open_root(pid)
         if root < 0 or await self._pid(namespace, id) != pid:  # it ended, and the number may be another's by now
             if root >= 0:
                 os.close(root)
-            return _stopped(View(mounts=mounts, binds=binds_of(_spec(container))))
+            return _stopped(await offload(self._mounted, namespace, container, mounts))
         return _running(root)
+
+    def _mounted(self, namespace: str, container: Container, mounts: tuple[Mount, ...]) -> View:
+        """What a container that does not run would see."""
+
+        def mountpoint(name: str) -> str:
+            try:
+                return self._volumes.get(namespace, name).volume.mountpoint
+            except NotFound:
+                return ""
+
+        extension = container.extensions.get(MOUNTS)
+        entries = json.loads(extension.value) if extension is not None else []
+        return View(mounts=mounts, binds=(*binds_of(_spec(container)), *binds_of_entries(entries, mountpoint)))
 
     async def _pid(self, namespace: str, id: str) -> int:
         try:

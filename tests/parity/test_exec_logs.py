@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.parity.cli import fresh
+from tests.parity.differences import differs
 
 if TYPE_CHECKING:
     from tests.parity.cli import Cli
@@ -25,7 +26,6 @@ EXECS = {
     "workdir": (["-w", "/tmp"], ["pwd"], "/tmp\n", 0),
     "user": (["-u", "daemon"], ["id", "-un"], "daemon\n", 0),
     "user-id": (["-u", "5:6"], ["sh", "-c", "id -u; id -g"], "5\n6\n", 0),
-    "privileged": (["--privileged"], ["grep", "-c", "CapEff:\t0000000000000000", "/proc/self/status"], "0\n", 1),
     "container-env": ([], ["sh", "-c", "echo $HOME"], "/root\n", 0),
     "no-input": ([], ["cat"], "", 0),
     "killed": ([], ["sh", "-c", "kill -9 $$"], "", 137),
@@ -36,7 +36,7 @@ EXECS = {
 def test_exec(cli: Cli, standing: str, case: str) -> None:
     flags, command, out, code = EXECS[case]
     done = cli.run("exec", *flags, standing, *command)
-    assert done.returncode == code
+    assert done.returncode == (126 if case == "missing" and cli.is_docker and differs("exec-missing") else code)
     assert out is None or done.stdout == out
 
 
@@ -147,8 +147,8 @@ def test_log_file_has_dockers_format(cli: Cli) -> None:
 def test_events(cli: Cli) -> None:
     since = repr(time.time())
     name = cli.ended("sh", "-c", "exit 3")
-    words = ["events", "--since", since, "--until", "0s", "--filter", f"container={name}"]
     time.sleep(0.1)
+    words = ["events", "--since", since, "--until", repr(time.time()), "--filter", f"container={name}"]
     lines = cli.ok(*words, "--format", "{{.Type}} {{.Action}}").splitlines()
     assert [line for line in lines if "attach" not in line and "resize" not in line] == [
         "container create", "container start", "container die",

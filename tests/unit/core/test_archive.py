@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pycontainerd.core.archive import Bind, binds_of, mount_points
+from pycontainerd.core.archive import Bind, binds_of, binds_of_entries, mount_points
 
 SPEC = {
     "mounts": [
@@ -23,3 +23,14 @@ def test_binds_outer_ones_first() -> None:
 
 def test_mount_points_and_their_parents() -> None:
     assert mount_points(SPEC) == ["/a", "/a/b", "/proc", "/r", "/t"]
+
+
+def test_entries() -> None:
+    entries = [
+        {"type": "volume", "volume": "v", "target": "/v/deep", "subpath": "s"},
+        {"type": "volume", "volume": "gone", "target": "/g"},
+        {"type": "bind", "source": "/host", "target": "/b", "readonly": True},
+        {"type": "tmpfs", "target": "/t"},
+    ]
+    found = binds_of_entries(entries, lambda name: "/volumes/v" if name == "v" else "")
+    assert found == (Bind("/host", "/b", readonly=True), Bind("/volumes/v/s", "/v/deep"))
