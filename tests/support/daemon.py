@@ -10,6 +10,7 @@ between are allowed: state stays until the block ends.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+
+from pycontainerd.network.ground import table_of, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,6 +158,7 @@ class RunningDaemon:
 
     def _sweep(self) -> None:
         self._sweep_processes_and_mounts()
+        self._sweep_network()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def _sweep_processes_and_mounts(self) -> None:
@@ -166,6 +170,16 @@ class RunningDaemon:
             time.sleep(0.05)
         for target in reversed(self.leftover_mounts()):
             subprocess.run(["umount", "-l", target], check=False, capture_output=True)
+
+    def _sweep_network(self) -> None:
+        """Links and packet filter rules: a daemon leaves its networks as they are when it stops."""
+        prefix = f"pycontainerd:{tag_of(str(self.root))}:"
+        listed = subprocess.run(["ip", "-j", "link"], check=False, capture_output=True).stdout
+        for link in json.loads(listed or "[]"):
+            if link.get("ifalias", "").startswith(prefix):
+                subprocess.run(["ip", "link", "del", link["ifname"]], check=False, capture_output=True)
+        table = ["nft", "delete", "table", "inet", table_of(str(self.root))]
+        subprocess.run(table, check=False, capture_output=True)
 
     def leftover_mounts(self) -> list[str]:
         """Mount points below our directories, in mount order."""
