@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.pyctr import Pyctr
 
 pytestmark = pytest.mark.root
@@ -64,6 +68,88 @@ def test_following_survives_the_daemon(own: Pyctr) -> None:
         follower.communicate()
         raise
     assert out.split() == [b"n%d" % number for number in range(1, 31)]
+
+
+def test_following_over_many_packed_rotations_and_daemons(own: Pyctr) -> None:
+    count = 40_000
+    script = f"i=0; while [ $i -lt {count} ]; do echo line $i; i=$((i+1)); [ $((i%500)) = 0 ] && sleep 0.05; done; true"
+    options = ["--log-opt", "max-size=32k", "--log-opt", "max-file=1000"]
+    own.ok("run", "-d", "--name", "log", *options, "busybox", "sh", "-c", script)
+    follower = own.start("logs", "-f", "log")
+    try:
+        for _ in range(2):
+            time.sleep(0.7)
+            own.daemon.kill()
+            time.sleep(0.3)
+            own.daemon.start()
+        out, err = follower.communicate(timeout=60)
+    finally:
+        follower.kill()
+        follower.wait()
+    assert err == b""
+    assert out.decode().splitlines() == [f"line {number}" for number in range(count)]
+    directory = own.daemon.root / "containers" / "default" / own.ok("ps", "-aq", "--no-trunc")
+    assert len(list(directory.glob("*-json.log.*.gz"))) > 50
+
+
+def test_a_restarted_container_goes_on_in_its_log(own: Pyctr) -> None:
+    script = "i=0; while :; do echo $i; i=$((i+1)); done"
+    options = ["--log-opt", "max-size=256k", "--log-opt", "max-file=1000"]
+    own.ok("run", "-d", "--name", "log", *options, "busybox", "sh", "-c", script)
+    time.sleep(0.5)
+    own.ok("kill", "log")
+    own.until("Exited", "ps", "-a")
+    own.ok("start", "log")
+    time.sleep(0.5)
+    own.ok("kill", "log")
+    lines = [int(line) for line in own.ok("logs", "log").splitlines()]
+    again = lines.index(0, 1)
+    assert lines == [*range(again), *range(len(lines) - again)]
+    assert len(lines) - again > 100
+
+
+def test_the_kubelets_format(pyctr: Pyctr) -> None:
+    script = "for i in $(seq 3000); do echo out $i; done; echo err >&2; printf rest"
+    options = ["--log-driver", "cri", "--log-opt", "max-size=16k", "--log-opt", "max-file=100"]
+    pyctr.ok("run", "--name", "log", *options, "busybox", "sh", "-c", script)
+    done = pyctr.run("logs", "log")
+    assert done.stdout.decode() == "".join(f"out {number}\n" for number in range(1, 3001)) + "rest"
+    assert done.stderr == b"err\n"
+    assert pyctr.run("logs", "-n", "3", "log").stdout.decode().splitlines()[-1] == "rest"
+    path = pyctr.ok("inspect", "-f", "{{.LogPath}}", "log")
+    assert path.endswith("-cri.log")
+
+
+def test_labels_and_variables_beside_the_lines(pyctr: Pyctr) -> None:
+    options = ["--label", "team=blue", "-e", "A=1", "--log-opt", "labels=team", "--log-opt", "env=A"]
+    pyctr.ok("run", "--name", "log", *options, "--log-opt", "tag={{.Name}}", "busybox", "echo", "hi")
+    assert pyctr.ok("logs", "--details", "log") == "A=1,tag=log,team=blue hi"
+
+
+def test_options_are_refused_in_dockers_words(pyctr: Pyctr) -> None:
+    said = pyctr.fails(125, "run", "--log-opt", "max-file=0", "busybox", "true")
+    assert "max-file cannot be less than 1" in said
+    said = pyctr.fails(125, "run", "--log-opt", "max-buffer-size=1m", "busybox", "true")
+    assert "only supported with 'mode=non-blocking'" in said
+
+
+@pytest.mark.skipif(os.path.exists("/run/systemd/journal/socket"), reason="there is a journal here")
+def test_a_journal_that_is_not_there_is_told(pyctr: Pyctr) -> None:
+    said = pyctr.fails(125, "run", "--log-driver", "journald", "--name", "log", "busybox", "true")
+    assert "/run/systemd/journal/socket" in said
+    assert "does not listen" in said
+
+
+def test_the_journal_is_read_by_journalctl(pyctr: Pyctr, tmp_path: Path) -> None:
+    pyctr.ok("create", "--log-driver", "journald", "--name", "log", "busybox", "true")
+    script = tmp_path / "journalctl"
+    entry = {"MESSAGE": "from the journal", "PRIORITY": "6", "__REALTIME_TIMESTAMP": "1700000000000000"}
+    script.write_text(f"#!/bin/sh\necho '{json.dumps(entry)}'\n")
+    script.chmod(0o755)
+    assert pyctr.ok("logs", "log", env={"PATH": f"{tmp_path}:/bin"}) == "from the journal"
+    done = pyctr.run("logs", "log", env={"PATH": str(tmp_path / "none")})
+    assert done.returncode == 1
+    assert b"no journalctl to read it" in done.stderr
 
 
 def test_other_drivers(pyctr: Pyctr) -> None:
