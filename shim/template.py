@@ -28,7 +28,8 @@ One request is one datagram of at most 64 KiB holding a JSON object:
 A request may carry descriptors (SCM_RIGHTS): a socket that already listens, `socket` then only names it; and, as the
 last one, the copy of `program`.
 The reply is one datagram: {"seq": n, "pid": p} once the socket accepts connections, or {"seq": n, "error": "…"}.
-Requests are answered in order; several may be in flight. End of file on descriptor 3 ends the template, not the shims.
+Several requests may be in flight; they are answered in any order. End of file on descriptor 3 ends the template, not
+the shims.
 
 What a shim leaves in a container's bundle, for a daemon that was away:
 
@@ -59,16 +60,17 @@ from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
 from pycontainerd.wire.messages import events_task, events_ttrpc, google, task_v3, ttrpc, types_runc
 from shim.context import HIERARCHIES
-from shim.fork import fork_shim
+from shim.fork import become
 from shim.jsontext import dumps, loads
 from shim.log import Log
+from shim.main import run
 from shim.runtime import default_binary
 from shim.sockets import CONTROL, MESSAGE, TEMPLATE_IDLE, TEMPLATE_SOCKET, listen, unlink
 from shim.stdio.jsonlines import Encoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _IDLE = 600
 _PATIENCE = 5.0
@@ -148,58 +150,77 @@ class ShimRequest:
         self.program_identity: str = fields.get("program_identity") or ""
 
 
-class Between:
-    """The process between the template and a shim: reads one request, forks the shim, replies, and is gone.
+class Birth:
+    """What a process that is to be a shim does first: understand the request, become it, and reply.
 
-    It does all that the template would otherwise do, because what the template writes to stops being shared with the
-    shims forked before: every request it handled itself would cost each of them the pages that took.
+    The template does none of it, because what the template writes to stops being shared with the shims forked before;
+    nor does the process between, because the shim would have to copy the same pages a second time.
     """
 
-    def __init__(self, default_runtime: str) -> None:
+    def __init__(self, control: _socket.socket, default_runtime: str) -> None:
+        self._control = control
         self._default_runtime = default_runtime
 
-    def serve(self, control: _socket.socket) -> bool:
-        """Take one datagram and reply; False at the end of the file."""
+    def live(self, data: bytes, descriptors: list[int]) -> NoReturn:
+        """Be the shim that the datagram asks for, until its end."""
+        status = 1
         try:
-            data, descriptors = fds.receive_fds(control, MESSAGE, 2)
-        except ConnectionResetError:
-            return False
-        if not data:
-            return False
-        control.send(self.answer(data, descriptors))
-        return True
+            born = self._born(data, descriptors)
+            if born is not None:
+                run(*born)
+                status = 0
+        finally:
+            os._exit(status)
 
-    def answer(self, data: bytes, descriptors: list[int]) -> bytes:
-        """Fork what the datagram asks for; the reply."""
+    def refuse(self, data: bytes, error: Exception) -> None:
+        """Reply that there is no shim for this request, and why."""
         seq: object = None
+        try:
+            fields = loads(data)
+            seq = fields.get("seq") if isinstance(fields, dict) else None
+        except ValueError:
+            pass
+        self._control.send(dumps({"seq": seq, "error": str(error)}).encode())
+
+    def _born(self, data: bytes, descriptors: list[int]) -> tuple[ShimRequest, _socket.socket, Sealed | None] | None:
+        """The request and what came with it, once the daemon has been told; None when it was told of an error."""
         try:
             fields = loads(data)
             if not isinstance(fields, dict):
                 raise ValueError("template request: not a JSON object")
-            seq = fields.get("seq")
-            return dumps({"seq": seq, "pid": self._fork(ShimRequest(fields), descriptors)}).encode()
+            born = self._become(ShimRequest(fields), descriptors)
         except (ValueError, OSError, RpcError) as error:
-            return dumps({"seq": seq, "error": str(error)}).encode()
+            self.refuse(data, error)
+            return None
+        self._control.send(dumps({"seq": fields.get("seq"), "pid": os.getpid()}).encode())
+        self._control.close()
+        return born
 
-    def _fork(self, request: ShimRequest, descriptors: list[int]) -> int:
+    def _become(
+        self, request: ShimRequest, descriptors: list[int]
+    ) -> tuple[ShimRequest, _socket.socket, Sealed | None]:
         request.runtime = request.runtime or self._default_runtime or default_binary()
         program = None
         if request.program and descriptors:
             program = Sealed(request.program, request.program_identity, descriptors.pop())
+        keep = [self._control.fileno(), *((program.fd,) if program is not None else ())]
         if descriptors:
-            return fork_shim(request, _socket.socket(fileno=descriptors[0]), program)
+            listener = _socket.socket(fileno=descriptors[0])
+            become(request, (listener.fileno(), *keep))
+            return request, listener, program
         listener = listen(request.socket)
         try:
-            return fork_shim(request, listener, program)
+            become(request, (listener.fileno(), *keep))
         except OSError:
             unlink(request.socket)
             raise
+        return request, listener, program
 
 
 def serve(control: _socket.socket, default_runtime: str, idle: int | None = None) -> None:
     """Fork a process for each request until the other end is closed, or nothing has come for `idle` milliseconds.
 
-    Nothing may happen here between two forks that is not needed: see `Between`.
+    Nothing may happen here between two forks that is not needed: see `Birth`.
     """
     poll = select.poll()
     poll.register(control.fileno(), select.POLLIN)
@@ -218,15 +239,38 @@ _END = 7 << 8
 """Wait status of a process that found the end of the file."""
 
 
-def _between(control: _socket.socket, default_runtime: str, shared: bool) -> None:
-    """The process between; never returns."""
+def _between(control: _socket.socket, default_runtime: str, shared: bool) -> NoReturn:
+    """The process between, which leaves the shim to be nobody's child; it takes the datagram and does no more."""
     status = 1
     try:
         if shared:
             control = _accept(control)
-        status = 0 if Between(default_runtime).serve(control) or shared else _END >> 8
+        data, descriptors = _receive(control)
+        if data:
+            os.setsid()  # the shim is in this session, but does not lead it
+            _fork_shim(control, default_runtime, data, descriptors)
+        status = 0 if data or shared else _END >> 8
     finally:
         os._exit(status)
+
+
+def _fork_shim(control: _socket.socket, default_runtime: str, data: bytes, descriptors: list[int]) -> None:
+    birth = Birth(control, default_runtime)
+    try:
+        child = os.fork()
+    except OSError as error:
+        birth.refuse(data, error)
+        return
+    if child == 0:
+        birth.live(data, descriptors)
+
+
+def _receive(control: _socket.socket) -> tuple[bytes, list[int]]:
+    """One datagram with its descriptors; nothing at the end of the file."""
+    try:
+        return fds.receive_fds(control, MESSAGE, 2)
+    except ConnectionResetError:
+        return b"", []
 
 
 def _accept(listener: _socket.socket) -> _socket.socket:

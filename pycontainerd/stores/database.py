@@ -1,13 +1,14 @@
-"""The one SQLite file that holds all metadata: one writer thread with group commit, any number of readers.
+"""The one SQLite file that holds all metadata: one writer at a time with group commit, any number of readers.
 
 What it promises:
 
 * ``write`` returns after COMMIT. A durable write is on the disk by then (WAL, ``synchronous=FULL``); a write that says
   ``durable=False`` survives the death of the process, not a power cut.
-* Requests that arrive while the disk is busy share the next transaction. Each runs in a savepoint of its own, so one
-  bad request fails alone.
-* ``after_commit`` callbacks run in commit order, on the writer thread, before the caller gets its answer. That is how
-  events are published: never for a change that did not happen, never out of order.
+* A request that comes alone is committed by the thread that makes it. Those that arrive while the disk is busy share
+  the next transaction, on a thread of the database. Each runs in a savepoint of its own, so one bad request fails
+  alone.
+* ``after_commit`` callbacks run in commit order, on the thread that commits, before the caller gets its answer. That
+  is how events are published: never for a change that did not happen, never out of order.
 * ``read`` sees every write that has returned, as one consistent snapshot, and never waits for a writer.
 
 A function given to ``write`` may run twice (when its group failed and is repeated one by one) and must touch nothing
@@ -79,6 +80,9 @@ class Database:
         self._active: _Request | None = None
         self._idle: list[Connection] = []
         self._gate = threading.Lock()
+        self._turn = threading.Lock()
+        self._writer: threading.Thread | None = None
+        self._waiting = 0
         self._closed = False
         self._observers: list[Callable[[int], None]] = []
         self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
@@ -104,7 +108,7 @@ class Database:
         damaged file, Unavailable after ``close`` or on an input/output error. Inside another write, ``durable`` is the
         outer one's business.
         """
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self._writer:
             if self._active is None:
                 raise RuntimeError("an after-commit callback must not write: it would wait for itself")
             return function(self._connection)
@@ -112,8 +116,15 @@ class Database:
         with self._gate:
             if self._closed:
                 raise Unavailable("metadata database", self.path, "the daemon is shutting down")
-            self._queue.put(request)
-        request.done.wait()
+            # Alone, it commits right here: the way to the writer thread and back costs as much as the transaction.
+            alone = not self._waiting and self._turn.acquire(blocking=False)
+            if not alone:
+                self._waiting += 1
+                self._queue.put(request)
+        if alone:
+            self._commit_alone(request)
+        else:
+            request.done.wait()
         if request.error is not None:
             try:
                 raise request.error
@@ -124,7 +135,7 @@ class Database:
 
     def read(self, function: Callable[[Connection], T]) -> T:
         """Run ``function`` on a consistent snapshot; it must return plain data, no cursor."""
-        if self._active is not None and threading.current_thread() is self._thread:
+        if self._active is not None and threading.current_thread() is self._writer:
             return function(self._connection)
         connection = self._borrow()
         try:
@@ -140,12 +151,12 @@ class Database:
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """From inside a write: call ``callback`` once the transaction is committed; it must not block."""
-        if self._active is None or threading.current_thread() is not self._thread:
+        if self._active is None or threading.current_thread() is not self._writer:
             raise RuntimeError("after_commit is for functions running inside Database.write")
         self._active.callbacks.append(callback)
 
     def observe(self, callback: Callable[[int], None]) -> None:
-        """Call ``callback`` on the writer thread after every commit with the number of changes; it must not block."""
+        """Call ``callback`` after every commit, where it was made, with the number of changes; it must not block."""
         self._observers.append(callback)
 
     def close(self) -> None:
@@ -156,6 +167,10 @@ class Database:
             self._closed = True
             self._queue.put(None)
         self._thread.join()
+        with self._turn:  # one that commits alone is let through
+            self._release()
+
+    def _release(self) -> None:
         while self._idle:
             self._idle.pop().close()
         self._connection.close()
@@ -210,19 +225,37 @@ class Database:
     def _work(self) -> None:
         running = True
         while running:
-            group: list[_Request] = []
             request = self._queue.get()
-            while request is not None:
-                group.append(request)
-                if len(group) == MAX_GROUP:
-                    break
-                try:
-                    request = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            running = request is not None
-            if group:
-                self._commit(group)
+            with self._turn:  # what comes while another thread commits joins the group
+                self._writer = self._thread
+                group, running = self._group(request)
+                if group:
+                    self._commit(group)
+                self._writer = None
+            with self._gate:
+                self._waiting -= len(group)
+
+    def _group(self, request: _Request | None) -> tuple[list[_Request], bool]:
+        """A request and those queued behind it; False when the end of the queue is among them."""
+        group: list[_Request] = []
+        while request is not None:
+            group.append(request)
+            if len(group) == MAX_GROUP:
+                break
+            try:
+                request = self._queue.get_nowait()
+            except queue.Empty:
+                break
+        return group, request is not None
+
+    def _commit_alone(self, request: _Request) -> None:
+        """Commit on the thread that asks; it has the turn."""
+        self._writer = threading.current_thread()
+        try:
+            self._commit([request])
+        finally:
+            self._writer = None
+            self._turn.release()
 
     def _commit(self, group: list[_Request]) -> None:
         if len(group) > 1:

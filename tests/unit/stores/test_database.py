@@ -57,7 +57,7 @@ def behind_a_slow_write(database: Database, *functions: object) -> list[BaseExce
     for index, function in enumerate(functions):
         threads.append(threading.Thread(target=call, args=(index, function)))
         threads[-1].start()
-        while database._queue.qsize() <= index:
+        while database._waiting <= index:
             time.sleep(0.001)
     release.set()
     for thread in threads:
