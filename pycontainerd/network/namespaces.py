@@ -11,15 +11,19 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pycontainerd.linux.fds import close
 from pycontainerd.linux.libc import libc, oserror
 from pycontainerd.linux.mountcall import MNT_DETACH, UMOUNT_NOFOLLOW, mount, unmount
 from pycontainerd.linux.mountopts import MS_BIND
+from pycontainerd.linux.procfs import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CLONE_NEWNET = 0x40000000
 SELF = "/proc/thread-self/ns/net"
+SETTINGS_LIFE = 200
+"""How many settings are written through one instance of procfs."""
 
 _IN_NEW = {"net/ipv4/ip_unprivileged_port_start": "0", "net/ipv4/ping_group_range": "0 2147483647"}
 """What Docker gives containers: low ports and ping without privileges; a namespace is a container's own."""
@@ -105,11 +109,32 @@ def named(directory: str) -> list[str]:
     return sorted(found)
 
 
+class Settings:
+    """``/proc/sys`` in an instance of procfs that is replaced before it has seen too many namespaces."""
+
+    def __init__(self) -> None:
+        self._root, self._left = -1, 0
+
+    def path(self, key: str) -> str:
+        """Where a setting is; the shared ``/proc`` when no instance can be had."""
+        if not self._left:
+            close(self._root)
+            try:
+                self._root = open_private()
+            except OSError:
+                return f"/proc/sys/{key}"
+            self._left = SETTINGS_LIFE
+        self._left -= 1
+        return f"/proc/self/fd/{self._root}/sys/{key}"
+
+
+_settings = Settings()
+
+
 def write_sysctl(key: str, value: str, *, missing_ok: bool = False) -> None:
     """Set a kernel setting of the namespace the process is in, unless it has that value. Raises OSError."""
-    path = f"/proc/sys/{key}"
     try:
-        with open(path, "r+", encoding="ascii") as file:
+        with open(_settings.path(key), "r+", encoding="ascii") as file:
             if file.read().split() != value.split():
                 file.seek(0)
                 file.write(value)
