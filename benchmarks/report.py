@@ -34,6 +34,7 @@ class Report:
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def add(self, row: Row) -> None:
         """Keep a row and print it at once."""
@@ -54,6 +55,10 @@ class Report:
     def write(self, path: Path) -> None:
         """Write the run as Markdown."""
         lines = ["# Results", "", f"{time.strftime('%Y-%m-%d')}, {machine()}.", ""]
+        lines += [
+            f"Load average when the run began: {self.load:.1f} (what else ran is in every figure, ours and theirs)."
+        ]
+        lines += [""]
         lines += ["| what | ours | theirs | unit | peer | ratio | bar |", "|---|---|---|---|---|---|---|"]
         for r in self.rows:
             theirs = (f"{r.theirs:.2f}", f"{r.ratio:.2f}") if r.theirs else ("–", "–")
