@@ -60,6 +60,10 @@ def _line(event: Event) -> str:
     seconds, fraction = divmod(event.at, 10**9)
     local = time.localtime(seconds)
     zone = time.strftime("%z", local)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", local) + f".{fraction:09d}{zone[:3]}:{zone[3:]}"
+    text = (
+        time.strftime("%Y-%m-%dT%H:%M:%S", local)
+        + f".{fraction:09d}"
+        + ("Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}")
+    )
     attributes = ", ".join(f"{key}={value}" for key, value in sorted(event.attributes.items()))
     return f"{text} {event.type} {event.action} {event.id}" + (f" ({attributes})" if attributes else "")

@@ -81,7 +81,7 @@ def _rows(context: Context, values: Values, contents: images.Contents) -> list[R
 def _row(values: Values, step: dict[str, Any], size: int) -> Row:
     created = parse_rfc3339(step["created"]) if step.get("created") else 0
     at = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(created // 10**9))
-    at = at[:-2] + ":" + at[-2:]
+    at = at[:-5] + "Z" if at.endswith("+0000") else at[:-2] + ":" + at[-2:]
     human, by = values.on("human"), step.get("created_by") or ""
     since = human_duration((time.time_ns() - created) / 1e9) + " ago" if created else "N/A"
     return {

@@ -88,7 +88,11 @@ class _Program:
         if verb_values.given("help"):
             sys.stdout.write(help_text(command, verb.spellings))
             return 0
-        check_count(command, arguments)
+        try:
+            check_count(command, arguments)
+        except UsageError as error:
+            error.code = 1  # with every verb: nothing was tried
+            raise
         if self.context.trace:
             from ctr import trace
 

@@ -73,7 +73,11 @@ class Cli:
 
     def once(self, *words: str, input: bytes | None = None) -> subprocess.CompletedProcess[str]:
         """``run --rm`` without a network."""
-        return self.run("run", "--rm", "--network", "none", *words, input=input)
+        done = self.run("run", "--rm", "--network", "none", *words, input=input)
+        if self.is_docker and not done.stdout and not done.returncode:
+            # On a busy machine 20.10 can lose what a container wrote that ended at once.
+            return self.run("run", "--rm", "--network", "none", *words, input=input)
+        return done
 
     def up(self, *words: str) -> str:
         """A running container of a new name; ``words`` are flags, image and command come by themselves."""

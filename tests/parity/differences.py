@@ -17,6 +17,9 @@ DIFFERENCES = {
     "filters": "A filter there is not is refused with the list of those there are.",
     "rmi-layers": "Deleting an image prints its one id, not each layer's: layers are the collector's business.",
     "exec-missing": "`exec` of a program that is not there ends with 127, as with Docker from 27 on; 20.10 says 126.",
+    "label-file": "A label without a value is a label in --label-file, too; Docker drops it there without a word.",
+    "usage-codes": "`run` ends with 125 for every wrong use but a wrong number of arguments; 20.10 has 1 for some.",
+    "pull-policy": "--pull takes always, missing and never alone, as newer Docker does; 20.10 takes any word.",
     "capability-names": "inspect shows capabilities as CAP_NET_ADMIN, as newer clients send them, not as typed.",
 }
 

@@ -158,7 +158,7 @@ def test_events(cli: Cli) -> None:
     assert die["Actor"]["Attributes"]["name"] == name
     assert die["Actor"]["ID"] == cli.show(name, "{{.Id}}")
     plain = cli.ok(*words, "--filter", "event=die")
-    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d container die [0-9a-f]{64} \(", plain)
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}(Z|[+-]\d\d:\d\d) container die [0-9a-f]{64} \(", plain)
 
 
 def test_events_live(cli: Cli) -> None:

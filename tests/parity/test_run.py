@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.parity.cli import fresh
+from tests.parity.differences import differs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,7 +178,10 @@ def test_label_file(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "labels"
     path.write_text("a=1\nb\n")
     name = cli.ended(flags=["--label-file", str(path), "-l", "c=3"])
-    assert cli.show(name, "{{json .Config.Labels}}") == '{"a":"1","b":"","c":"3"}'
+    labels = json.loads(cli.show(name, "{{json .Config.Labels}}"))
+    assert labels == (
+        {"a": "1", "c": "3"} if cli.is_docker and differs("label-file") else {"a": "1", "b": "", "c": "3"}
+    )
 
 
 REFUSED = {
@@ -208,7 +213,10 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refusals(cli: Cli, case: str) -> None:
     flags, words = REFUSED[case]
-    said = cli.fails(125, "run", *flags)
+    if case == "bad-pull" and cli.is_docker and differs("pull-policy"):
+        return
+    old = case in ("no-image", "detach-attach") and cli.is_docker and differs("usage-codes")
+    said = cli.fails(1 if old or case == "no-image" else 125, "run", *flags)
     assert words.lower() in said.lower().replace("lower case", "lowercase").replace("_.-]+", "_.-]")
 
 

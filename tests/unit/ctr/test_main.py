@@ -62,7 +62,7 @@ def test_help_and_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'pyctr ps'?" in err
     assert main(["ps", "--nope"]) == 1
     assert capsys.readouterr().err == "pyctr: unknown flag: --nope\nSee 'pyctr ps --help'.\n"
-    assert main(["run"]) == 125
+    assert main(["run"]) == 1
     assert main(["run", "--nope"]) == 125
 
 
