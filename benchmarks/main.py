@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks.main [cycle] [spans] [memory] [cli] [logs] [unpack] [restart] [--quick] [--write]``."""
+"""Run the benchmarks: ``python -m benchmarks.main [PART…] [--quick] [--write]``; the parts are in ``PARTS``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cli, cycle, images, logs, memory, peers, restart, spans, unpack
+from benchmarks import cli, cycle, images, logs, memory, networks, peers, restart, spans, unpack
 from benchmarks.report import Report
 
-PARTS = ("cycle", "spans", "memory", "cli", "logs", "unpack", "restart")
+PARTS = ("cycle", "spans", "memory", "cli", "logs", "unpack", "networks", "restart")
 IMAGE = "docker.io/bench/busybox:latest"
 
 
@@ -57,6 +57,8 @@ def main() -> None:
             logs.run(report, ours, "docker.io/bench/busybox:latest", {"docker": others["docker run"]})
         if "unpack" in wanted:
             unpack.run(report, ours, theirs, 1 if quick else 3)
+        if "networks" in wanted:
+            networks.run(report, archive, chain, 6 if quick else 20, 200 if quick else 2000)
         if "restart" in wanted:
             restart.run(report, *daemons, str(archive), chain, 20 if quick else 200)
     if "--write" in sys.argv:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import grpc
@@ -12,7 +14,7 @@ import pytest
 
 from pycontainerd.api.containers.v1 import containers_pb2
 from pycontainerd.api.networks.v1 import networks_pb2 as pb
-from tests.integration.network.world import UPLINK, NetDaemon, World, code_of, details, run
+from tests.integration.network.world import OTHER, UPLINK, NetDaemon, World, code_of, details, run
 
 pytestmark = pytest.mark.root
 
@@ -276,6 +278,39 @@ def test_five_hundred_ports_are_one_rule_set(world: World, host: NetDaemon) -> N
     assert world.ask(world.other, UPLINK, 20499) == "198.51.100.2"
     host.remove("many", "one")
     world.agree(host)
+
+
+SENDER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)
+s.bind(("", 4242)); s.connect((sys.argv[1], 8053))
+for line in sys.stdin:
+    try:
+        s.send(b"x"); print(s.recv(99).decode(), flush=True)
+    except OSError as error: print(type(error).__name__, flush=True)
+"""
+
+
+def test_datagrams_of_one_sender_follow_the_port(world: World, host: NetDaemon) -> None:
+    argv = ["nsenter", f"--net={world.other}", sys.executable, "-c", SENDER, UPLINK]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as sender:
+        assert sender.stdin is not None
+        assert sender.stdout is not None
+
+        def ask() -> str:
+            assert sender.stdin is not None
+            assert sender.stdout is not None
+            sender.stdin.write("\n")
+            sender.stdin.flush()
+            return sender.stdout.readline().strip()
+
+        assert ask() == "ConnectionRefusedError"
+        for name in ("one", "two"):
+            host.run(name, {"ports": [{"host_port": 8053, "container_port": 53, "proto": "udp"}]})
+            world.serve(host.netns(name), 53)
+            assert ask() == OTHER
+            host.remove(name)
+        sender.stdin.close()
 
 
 def test_many_cycles_leave_nothing(world: World, host: NetDaemon) -> None:
