@@ -35,6 +35,8 @@ _GIVE_UP = 3
 """So many signals of one kind that could not be passed on end us: somebody wants to get out."""
 _RECONNECT = 30.0
 """Seconds to wait for a daemon that went away before its exit code is given up."""
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""Signals that end us when they are not passed on, with the terminal given back."""
 _UNKNOWN = 255
 """The exit code of a process that nobody remembers."""
 _PROXIED = tuple(getattr(signal, "SIG" + name) for name in "HUP INT QUIT USR1 USR2 ALRM TERM STKFLT IO PWR".split())
@@ -249,7 +251,7 @@ class Session:
 
     def _take_signals(self) -> None:
         self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in _PROXIED if self._proxy else (signal.SIGHUP, signal.SIGTERM):
+        for number in _PROXIED if self._proxy else _ENDING:
             signal.signal(number, _ignore)
         signal.signal(signal.SIGWINCH, _ignore)
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)

@@ -203,10 +203,13 @@ class RotatingFile:
         return fd
 
     def _compress_next(self) -> None:
-        """Start compressing the oldest raw file, unless one is being compressed."""
+        """Start compressing the newest raw file, unless one is being compressed.
+
+        In a flood the older ones may be dropped before their turn comes: nothing is lost by that.
+        """
         if self._busy or not self.options.compress:
             return
-        raw = next((number for number, suffix in self._older() if not suffix), 0)
+        raw = min((number for number, suffix in self._older() if not suffix), default=0)
         if raw:
             self._compress(f"{self.path}.{raw}")
 

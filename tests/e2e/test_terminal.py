@@ -83,11 +83,12 @@ def test_exec_detached_by_keys_runs_on(pyctr: Pyctr) -> None:
     assert "sh" in pyctr.ok("top", "web")
 
 
-def test_the_terminal_is_restored_when_we_are_asked_to_go(pyctr: Pyctr) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_the_terminal_is_restored_when_we_are_asked_to_go(pyctr: Pyctr, number: int) -> None:
     with pyctr.terminal("run", "-it", "--name", "sh", "busybox", "sh") as terminal:
         terminal.expect("# ")
-        terminal.process.send_signal(signal.SIGTERM)
-        assert terminal.wait() == 128 + signal.SIGTERM
+        terminal.process.send_signal(number)
+        assert terminal.wait() == 128 + number
         assert terminal.is_restored()
     assert "Up " in pyctr.ok("ps")
 
