@@ -24,6 +24,7 @@ from pycontainerd.daemon.supervising import go_on, supervise
 from pycontainerd.images import pull as transferring
 from pycontainerd.images.differ import WalkingDiffer
 from pycontainerd.images.files import WorkerFiles
+from pycontainerd.images.holding import forget_dead
 from pycontainerd.images.labels import LabelScreen
 from pycontainerd.images.transfers import LocalTransfers
 from pycontainerd.images.trees import Trees
@@ -150,6 +151,8 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     await offload(stores.volumes.mounts.sweep, lambda *key: engine.tasks.table.find(*key) is not None)
     supervisor = await supervise(f"{config.root}/containers", f"{config.state}/health", stores, engine)
     stack.push_async_callback(supervisor.close)
+    spaces = [namespace.name for namespace in await offload(stores.namespaces.list)]
+    await offload(forget_dead, stores.leases, stores.content, spaces)
     stores.collector.start()
     requests = Requests(supervisor, stores.network.containers, offload)
     await _serve(config, stack, sight, _services(config, stack, sight, stores, engine, requests))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pycontainerd.core.images import Image
 from pycontainerd.core.manifest import SOURCE_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pycontainerd.core.content import ContentStore
     from pycontainerd.core.images import ImageStore
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 EXPIRE = "containerd.io/gc.expire"
 LIFETIME = timedelta(hours=24)
-"""How long a transfer's lease lives should the daemon die over it."""
+"""How long a transfer's lease lives should nobody ever take it away."""
+IMPORT = "import-"
+"""What the refs of imports begin with."""
+_OWN = "transfer-"
+_OWN_LEASE = re.compile(rf"{_OWN}[0-9a-f]{{16}}\Z")
 
 
 @contextmanager
@@ -33,12 +38,30 @@ def leased(leases: LeaseStore, namespace: str, lease: str) -> Iterator[str]:
         yield lease
         return
     until = (datetime.now(UTC) + LIFETIME).strftime("%Y-%m-%dT%H:%M:%SZ")
-    own = leases.create(namespace, f"transfer-{secrets.token_hex(8)}", {EXPIRE: until}).id
+    own = leases.create(namespace, f"{_OWN}{secrets.token_hex(8)}", {EXPIRE: until}).id
     try:
         yield own
     finally:
         with suppress(NotFound):
             leases.delete(namespace, own)
+
+
+def forget_dead(leases: LeaseStore, content: ContentStore, namespaces: Iterable[str]) -> int:
+    """At the start of a daemon: give up what transfers of the last one held; return how many leases that were.
+
+    They died with it. What a pull had fetched goes at the next collection, its unfinished blobs stay to be resumed;
+    those of an import nobody can take up.
+    """
+    count = 0
+    for namespace in namespaces:
+        for lease in leases.list(namespace):
+            if _OWN_LEASE.match(lease.id) and EXPIRE in lease.labels:
+                leases.delete(namespace, lease.id)
+                count += 1
+        for ingest in content.statuses(namespace):
+            if ingest.ref.startswith(IMPORT):
+                content.abort(namespace, ingest.ref)
+    return count
 
 
 def store_images(

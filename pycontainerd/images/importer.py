@@ -39,7 +39,7 @@ from pycontainerd.core.values import Descriptor
 from pycontainerd.images import compression
 from pycontainerd.images.chunks import Archive
 from pycontainerd.images.extract import clean
-from pycontainerd.images.holding import add_labels
+from pycontainerd.images.holding import IMPORT, add_labels
 from pycontainerd.images.tarreader import LINK, REGULAR, SYMLINK
 from pycontainerd.images.tarstream import TarError
 
@@ -72,7 +72,7 @@ class Importer:
 
     def __init__(self, content: ContentStore, namespace: str, lease: str, *, compress: bool = False) -> None:
         self._content, self._namespace, self._lease, self._compress = content, namespace, lease, compress
-        self._prefix = f"import-{secrets.token_hex(6)}"
+        self._prefix = f"{IMPORT}{secrets.token_hex(6)}"
 
     def run(self, stream: Reader) -> tuple[Descriptor, Index]:
         """Store everything; return the index that names the images, as descriptor and parsed.

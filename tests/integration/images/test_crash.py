@@ -39,3 +39,31 @@ def test_killed_in_mid_pull(server: RegistryServer, point: str) -> None:
         assert done.returncode == 0, done.stderr
         ran = pyctr(daemon, "run", "--rm", "--network", "none", reference, "ls", "/extra", "/bin/busybox")
         assert ran.returncode == 0, ran.stderr
+        forgets(daemon, reference)
+
+
+def forgets(daemon: RunningDaemon, reference: str) -> None:
+    """Once the image is removed nothing of any attempt is left."""
+    assert pyctr(daemon, "rmi", reference).returncode == 0
+    assert daemon.ctr("leases", "ls", "-q").stdout == ""
+    assert daemon.ctr("content", "ls", "-q").stdout == ""
+    assert daemon.ctr("content", "active").stdout.split() == ["REF", "SIZE", "AGE"]
+    assert daemon.ctr("snapshots", "ls").stdout.split() == ["KEY", "PARENT", "KIND"]
+
+
+@pytest.mark.parametrize("point", ["content.write", "content.commit.synced", "unpack.extracted", "unpack.committed"])
+def test_killed_in_mid_load(tmp_path: Path, point: str) -> None:
+    image = make.build([make.busybox_layer(), Layer.of([Member("extra", data=os.urandom(1000))])])
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(make.oci_archive({"docker.io/library/crash:1": image}))
+    environment = {"PYCONTAINERD_FAILPOINTS": f"{point}=crash"}
+    with RunningDaemon(environment=environment) as daemon:
+        assert pyctr(daemon, "load", "-i", str(archive)).returncode != 0
+        assert daemon.process is not None
+        daemon.process.wait(10)
+        environment.clear()
+        daemon.start()
+        assert pyctr(daemon, "load", "-i", str(archive)).returncode == 0
+        ran = pyctr(daemon, "run", "--rm", "--network", "none", "crash:1", "ls", "/extra")
+        assert ran.returncode == 0, ran.stderr
+        forgets(daemon, "crash:1")
