@@ -7,10 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cli, cycle, images, logs, memory, networks, peers, restart, spans, unpack
+from benchmarks import cli, cycle, images, logs, memory, networks, peers, restart, spans, traffic, unpack
 from benchmarks.report import Report
 
-PARTS = ("cycle", "spans", "memory", "cli", "logs", "unpack", "networks", "restart")
+PARTS = ("cycle", "spans", "memory", "cli", "logs", "unpack", "networks", "traffic", "restart")
 IMAGE = "docker.io/bench/busybox:latest"
 
 
@@ -29,6 +29,14 @@ def command_line_peers(stack: ExitStack, theirs: str, archive: Path) -> dict[str
     for base in (docker, podman):
         subprocess.run([*base, "load", "-i", str(archive)], check=True, capture_output=True)
     return {"docker run": docker, "podman run": podman}
+
+
+def networked(report: Report, wanted: list[str], archive: Path, chain: str, *, quick: bool) -> None:
+    """What networks cost, and what goes through them."""
+    if "networks" in wanted:
+        networks.run(report, archive, chain, 6 if quick else 20, 200 if quick else 2000)
+    if "traffic" in wanted:
+        traffic.run(report, archive, 6 if quick else 20, 50 if quick else 1000)
 
 
 def main() -> None:
@@ -57,8 +65,7 @@ def main() -> None:
             logs.run(report, ours, "docker.io/bench/busybox:latest", {"docker": others["docker run"]})
         if "unpack" in wanted:
             unpack.run(report, ours, theirs, 1 if quick else 3)
-        if "networks" in wanted:
-            networks.run(report, archive, chain, 6 if quick else 20, 200 if quick else 2000)
+        networked(report, wanted, archive, chain, quick=quick)
         if "restart" in wanted:
             restart.run(report, *daemons, str(archive), chain, 20 if quick else 200)
     if "--write" in sys.argv:
