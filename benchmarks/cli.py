@@ -56,7 +56,7 @@ def run(report: Report, ours: str, theirs: str, image: str, others: dict[str, li
     report.add(Row("run --rm true, filter on both", us, command(seccomp, count), "ms", "ctr --seccomp"))
     for peer, start in others.items():
         # podman would raise limits, which not every machine permits
-        limits = ["--ulimit", "host"] if peer.startswith("podman") else []
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"] if peer.startswith("podman") else []
         theirs_ms = command([*start, "run", "--rm", "--network", "none", *limits, image, "true"], count)
         report.add(Row("run --rm true, filter on both", us, theirs_ms, "ms", peer))
     report.add(
