@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from pycontainerd.client import snapshots
+from pycontainerd.client import content, snapshots
 from pycontainerd.core.errors import AlreadyExists, DataLoss, NotFound
+from pycontainerd.wire.messages import content as content_messages
 from pycontainerd.wire.messages import diff as diff_messages
 from pycontainerd.wire.messages import snapshots as messages
-from pycontainerd.wire.messages.google import Empty
+from pycontainerd.wire.messages.google import Empty, FieldMask
 from pycontainerd.wire.messages.types import Descriptor
 
 TYPE_CHECKING = False
@@ -33,6 +34,17 @@ def unpack(daemon: Daemon, snapshotter: str, image: Contents, *, lease: str) -> 
         if not _exists(daemon, snapshotter, name):
             _apply(daemon, snapshotter, layer, diff_id, (parent, name), lease)
         parent = name
+    if parent:
+        _keep(daemon, snapshotter, image.config_digest, parent)
+
+
+def _keep(daemon: Daemon, snapshotter: str, config: str, top: str) -> None:
+    """Have the image's configuration refer to its topmost snapshot, so that the image keeps it from being collected."""
+    label = f"containerd.io/gc.ref.snapshot.{snapshotter}"
+    request = content_messages.UpdateRequest(
+        info=content_messages.Info(digest=config, labels={label: top}), update_mask=FieldMask(paths=[f"labels.{label}"])
+    )
+    daemon.call(content.SERVICE, "Update", request, content_messages.UpdateResponse)
 
 
 def _exists(daemon: Daemon, snapshotter: str, name: str) -> bool:
