@@ -43,7 +43,7 @@ def main() -> None:
     """Run the parts named on the command line, or all."""
     wanted = [part for part in PARTS if part in sys.argv[1:]] or list(PARTS)
     quick = "--quick" in sys.argv
-    report = Report()
+    report = Report(path=Path(__file__).with_name("RESULTS.md") if "--write" in sys.argv else None)
     with ExitStack() as stack:
         work = stack.enter_context(peers.scratch("run"))
         archive = work / "busybox.tar"
@@ -68,8 +68,6 @@ def main() -> None:
         networked(report, wanted, archive, chain, quick=quick)
         if "restart" in wanted:
             restart.run(report, *daemons, str(archive), chain, 20 if quick else 200)
-    if "--write" in sys.argv:
-        report.write(Path(__file__).with_name("RESULTS.md"))
 
 
 if __name__ == "__main__":

@@ -30,21 +30,28 @@ class Row:
 
 @dataclass
 class Report:
-    """What one run found."""
+    """What one run found. With a ``path`` it is written there as it grows, so that a run that is cut leaves its part."""
 
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    path: Path | None = None
     load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def add(self, row: Row) -> None:
         """Keep a row and print it at once."""
         self.rows.append(row)
         print(self.line(row), flush=True)
+        self._keep()
 
     def note(self, text: str) -> None:
         """Keep a remark, a table of spans for example."""
         self.notes.append(text)
         print(text, flush=True)
+        self._keep()
+
+    def _keep(self) -> None:
+        if self.path is not None:
+            self.write(self.path)
 
     @staticmethod
     def line(row: Row) -> str:
