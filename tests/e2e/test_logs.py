@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pycontainerd.client.attach import SERVICE
+from pycontainerd.client.daemon import Daemon
+from pycontainerd.core.errors import FailedPrecondition
+from pycontainerd.wire.messages.attach import ReopenLogRequest
+from pycontainerd.wire.messages.google import Empty
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -118,6 +124,23 @@ def test_the_kubelets_format(pyctr: Pyctr) -> None:
     assert pyctr.run("logs", "-n", "3", "log").stdout.decode().splitlines()[-1] == "rest"
     path = pyctr.ok("inspect", "-f", "{{.LogPath}}", "log")
     assert path.endswith("-cri.log")
+
+
+def test_a_log_that_was_renamed_away_is_reopened(pyctr: Pyctr) -> None:
+    script = "echo before; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo after"
+    full = pyctr.ok("run", "-d", "--name", "log", "--log-driver", "cri", "busybox", "sh", "-c", script)
+    pyctr.until("before", "logs", "log")
+    path = pyctr.ok("inspect", "-f", "{{.LogPath}}", "log")
+    os.rename(path, f"{path}.1")
+    with Daemon(f"{pyctr.daemon.address}.ttrpc", "default") as daemon:
+        daemon.call(SERVICE, "ReopenLog", ReopenLogRequest(id=full), Empty)
+        pyctr.ok("exec", "log", "touch", "/tmp/go")
+        pyctr.ok("wait", "log")
+        with open(path) as file:
+            assert file.read().endswith(" stdout F after\n")
+        assert pyctr.ok("logs", "log") == "before\nafter"
+        with pytest.raises(FailedPrecondition):
+            daemon.call(SERVICE, "ReopenLog", ReopenLogRequest(id=full), Empty)
 
 
 def test_labels_and_variables_beside_the_lines(pyctr: Pyctr) -> None:

@@ -92,7 +92,7 @@ class Journal:
 
     def read(self) -> list[dict[str, bytes]]:
         """What has come, memory files included."""
-        found = []
+        found: list[dict[str, bytes]] = []
         while True:
             try:
                 data, descriptors, _flags, _address = socket.recv_fds(self.socket, 1 << 20, 1)
