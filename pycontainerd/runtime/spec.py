@@ -91,7 +91,16 @@ def read_spec(value: bytes) -> SpecView:
         members = tuple(_members(text))
     except (ValueError, RecursionError) as error:
         raise InvalidArgument("container spec", hint=f"is not a JSON object: {error}") from error
+    _check_cgroup(members)
     return SpecView(text, members, {member.key: member.value for member in members})
+
+
+def _check_cgroup(members: Sequence[Member]) -> None:
+    """Raise InvalidArgument for a control group that leads out of its hierarchy: crun makes directories there."""
+    for member in members:
+        path = member.value.get("cgroupsPath") if member.key == "linux" and isinstance(member.value, dict) else None
+        if isinstance(path, str) and ".." in path.split("/"):
+            raise InvalidArgument("cgroup path", path, "it must not lead upwards; name a group such as /group/name")
 
 
 def _members(text: str) -> Iterator[Member]:

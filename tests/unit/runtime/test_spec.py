@@ -133,3 +133,16 @@ def test_the_root_lets_through_what_a_mount_shares(there: str, options: list[str
     mounts: list[dict[str, object]] = [{**BIND, "options": [option]} for option in options]
     document = json.loads(bundle_config(read_spec(json.dumps({"linux": linux}).encode()), mounts=mounts))
     assert document["linux"].get("rootfsPropagation", "") == after
+
+
+@pytest.mark.parametrize("path", ["/..", "../x", "/a/../../../tmp/x", "a/.."])
+def test_a_control_group_that_leads_upwards_is_refused(path: str) -> None:
+    with pytest.raises(InvalidArgument, match="upwards"):
+        read_spec(json.dumps({"linux": {"cgroupsPath": path}}).encode())
+    with pytest.raises(InvalidArgument, match="upwards"):
+        read_spec(f'{{"linux": {{"cgroupsPath": "{path}"}}, "linux": {{}}}}'.encode())
+
+
+@pytest.mark.parametrize("path", ["/a/b", "a..b/c", "", "system.slice:x:y", None, 5])
+def test_other_control_groups_are_the_runtimes_business(path: object) -> None:
+    assert read_spec(json.dumps({"linux": {"cgroupsPath": path}}).encode()).section("linux") == {"cgroupsPath": path}
