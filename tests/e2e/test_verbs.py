@@ -82,8 +82,10 @@ def test_limits_change_at_once(pyctr: Pyctr) -> None:
 class _Registry(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/v1/search"):
-            results = [{"name": "busybox", "description": "small", "star_count": 9, "is_official": True}]
-            body = {"results": [*results, {"name": "other/busybox", "description": "x" * 99, "star_count": 1}]}
+            results: list[object] = [{"name": "busybox", "description": "small", "star_count": 9, "is_official": True}]
+            body: dict[str, list[object]] = {
+                "results": [*results, {"name": "other/busybox", "description": "x" * 99, "star_count": 1}]
+            }
         else:
             body = {"repositories": ["team/app", "team/db", "else"]}
         data = json.dumps(body).encode()

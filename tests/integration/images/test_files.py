@@ -192,8 +192,8 @@ def test_changes(files: WorkerFiles, tmp_path: Path) -> None:
     (upper / "a/changed").write_text("newer")
     (upper / "made/deep").mkdir(parents=True)
     (upper / "mnt").mkdir()
-    mounts = [(Mount("bind", str(top), "", ("rbind", "rw")),) for top in (lower, upper)]
-    assert files.changes(*mounts, hidden=["/mnt"]) == [
+    below, above = [(Mount("bind", str(top), "", ("rbind", "rw")),) for top in (lower, upper)]
+    assert files.changes(below, above, hidden=["/mnt"]) == [
         (b"/a", ChangeKind.MODIFIED),
         (b"/a/changed", ChangeKind.MODIFIED),
         (b"/a/gone", ChangeKind.DELETED),

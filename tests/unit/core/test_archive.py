@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pycontainerd.core.archive import Bind, binds_of, binds_of_entries, mount_points
 
 SPEC = {
@@ -26,7 +28,7 @@ def test_mount_points_and_their_parents() -> None:
 
 
 def test_entries() -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"type": "volume", "volume": "v", "target": "/v/deep", "subpath": "s"},
         {"type": "volume", "volume": "gone", "target": "/g"},
         {"type": "bind", "source": "/host", "target": "/b", "readonly": True},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,7 @@ def test_what_is_no_profile(profile: dict[str, object]) -> None:
 def test_what_is_asked_for_takes_its_place_among_the_standard_mounts() -> None:
     base = spec_mounts.standard(privileged=False, cgroup_v2=True, shm_size=1, shm_path="")
     managed = {"destination": "/etc/hosts", "type": "bind", "source": "/managed", "options": []}
-    asked = [
+    asked: list[dict[str, Any]] = [
         {"destination": path, "type": "bind", "source": "/s", "options": []} for path in ("/srv/x", "/etc", "/srv")
     ]
 
@@ -132,7 +133,9 @@ def test_what_is_asked_for_takes_its_place_among_the_standard_mounts() -> None:
 def test_what_is_asked_for_at_dev_or_a_managed_file_replaces_it() -> None:
     base = spec_mounts.standard(privileged=False, cgroup_v2=True, shm_size=1, shm_path="")
     managed = {"destination": "/etc/hosts", "type": "bind", "source": "/managed", "options": []}
-    asked = [{"destination": path, "type": "bind", "source": "/mine", "options": []} for path in ("/dev", "/etc/hosts")]
+    asked: list[dict[str, Any]] = [
+        {"destination": path, "type": "bind", "source": "/mine", "options": []} for path in ("/dev", "/etc/hosts")
+    ]
 
     together = spec_mounts.with_asked_for([*base, managed], asked)
 
