@@ -22,6 +22,8 @@ from benchmarks.report import Report, Row, median
 
 IMAGE = "docker.io/bench/busybox:latest"
 PORT = 8099
+PORTS_EACH = 5
+"""Published ports for each endpoint, on average: ten thousand for two thousand."""
 
 
 @contextmanager
@@ -150,12 +152,12 @@ def scale(path: str, endpoints: int) -> list[tuple[str, float, float]]:
         for _ in range(endpoints):
             one()
         full_plain = middle(0)
-        for _ in range(2 * endpoints // 500):
+        for _ in range(PORTS_EACH * endpoints // 500):
             one(500)
         full_port = middle(1)
         return [
             (f"one more endpoint, of {endpoints}", plain, full_plain),
-            (f"one more published port, of {2 * endpoints}", port, full_port),
+            (f"one more published port, of {PORTS_EACH * endpoints}", port, full_port),
         ]
     finally:
         for name in alive:
