@@ -7,10 +7,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import cli, cycle, images, logs, memory, networks, peers, restart, spans, traffic, unpack
+from benchmarks import cli, cpu, cycle, images, logs, memory, networks, peers, restart, spans, traffic, unpack
 from benchmarks.report import Report
 
-PARTS = ("cycle", "spans", "memory", "cli", "logs", "unpack", "networks", "traffic", "restart")
+PARTS = ("cycle", "cpu", "spans", "memory", "cli", "logs", "unpack", "networks", "traffic", "restart")
 IMAGE = "docker.io/bench/busybox:latest"
 
 
@@ -45,6 +45,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     report = Report(path=Path(__file__).with_name("RESULTS.md") if "--write" in sys.argv else None)
     with ExitStack() as stack:
+        stack.callback(cpu.clean)
         work = stack.enter_context(peers.scratch("run"))
         archive = work / "busybox.tar"
         images.busybox(archive, "bench/busybox:latest")
@@ -55,6 +56,8 @@ def main() -> None:
         others = command_line_peers(stack, theirs, archive) if {"cli", "logs"} & set(wanted) else {}
         if "cycle" in wanted:
             cycle.run(report, ours, theirs, chain, 10 if quick else 40)
+        if "cpu" in wanted:
+            cpu.run(report, ours, theirs, chain, 10 if quick else 25)
         if "spans" in wanted:
             spans.run(report, ours, chain, 10 if quick else 20)
         if "memory" in wanted:
