@@ -6,7 +6,8 @@ from ctr import asking, container_prune, image_prune
 from ctr.errors import UsageError
 from ctr.flags import BOOL, LIST, Command, flag
 from ctr.prunefilters import PruneFilter
-from pycontainerd.client import networks, volumes
+from pycontainerd.client import volumes
+from pycontainerd.client.networks import prune as prune_networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     if not values.on("force") and not asking.confirmed(_warning(values)):
         return 0
     size = container_prune.prune(context, wanted)
-    asking.removed("Deleted Networks:", networks.prune(context.daemon, items))
+    asking.removed("Deleted Networks:", prune_networks(context.daemon, items))
     if values.on("volumes"):
         done = volumes.prune(context.daemon, items)
         asking.removed("Deleted Volumes:", done.names)
