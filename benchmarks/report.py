@@ -69,7 +69,8 @@ class Report:
         lines += ["| what | ours | theirs | unit | peer | ratio | bar |", "|---|---|---|---|---|---|---|"]
         for r in self.rows:
             theirs = (f"{r.theirs:.2f}", f"{r.ratio:.2f}") if r.theirs else ("–", "–")
-            lines.append(f"| {r.what} | {r.ours:.2f} | {theirs[0]} | {r.unit} | {r.peer} | {theirs[1]} | {r.bar} |")
+            what = r.what.replace("|", r"\|")
+            lines.append(f"| {what} | {r.ours:.2f} | {theirs[0]} | {r.unit} | {r.peer} | {theirs[1]} | {r.bar} |")
         lines += ["", *("```\n" + note + "\n```\n" for note in self.notes)]
         path.write_text("\n".join(lines))
 
