@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv/.peers
 
-.PHONY: run test check fix proto bench install lock host test-vm clean
+.PHONY: run test parity check fix proto bench install lock host test-vm clean
 
 run: install host            ## install, start the daemon, run a real container, show its output
 	scripts/demo
@@ -24,6 +24,9 @@ check: install               ## lint, types and layering
 fix: install                 ## format, and mend what can be mended mechanically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+parity: $(PEERS) host        ## the behavioural suite on Debian's docker and on pyctr, side by side
+	PYCONTAINERD_PARITY=1 $(BIN)/python -m pytest -q tests/parity
 
 proto: install               ## regenerate pycontainerd/api and pycontainerd/wire/messages
 	$(BIN)/python proto/generate.py
