@@ -21,8 +21,8 @@ from tests.support.dockerd import DOCKERD, running_dockerd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Docker shows that the suite asks for what Docker does: `make parity`. Its own daemon drops a short container's output now
-# and then, which says nothing about us, so the test command asks pyctr alone.
+# Docker shows that the suite asks for what Docker does: `make parity`. Its own daemon drops a short container's output
+# now and then, which says nothing about us, so the test command asks pyctr alone.
 SIDES = ("docker", "pyctr") if os.environ.get("PYCONTAINERD_PARITY") else ("pyctr",)
 
 
