@@ -17,7 +17,7 @@ from pycontainerd.network.firewall import Firewall
 from pycontainerd.network.ground import Ground, netns_directory, netns_path, pools_of, table_of, tag_of
 from pycontainerd.network.holding import PortHolder
 from pycontainerd.network.hostfiles import HostFiles
-from pycontainerd.network.overlay import read_key, route_from
+from pycontainerd.network.overlayhost import read_key, route_from
 from pycontainerd.network.overlayhub import Hub
 from pycontainerd.network.records import NetworkedContainers
 from pycontainerd.network.sandboxes import Sandboxes

@@ -1,4 +1,4 @@
-"""Overlay networks, the side that touches the host: the agent's operation, and what the driver has to look up.
+"""Overlay networks, the side that touches the host: the agent's operations.
 
     vxlan              name, alias, master, vni, port, local, peers   a tunnel as a port of the bridge ``master``
     vxlan.peers        name, peers                                    it leads to these and no others
@@ -14,29 +14,14 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
-from pycontainerd.linux import fds
 from pycontainerd.network.links import LinkError, attempt
 
 if TYPE_CHECKING:
     from pycontainerd.network.agent import Agent
 
 _FLOOD = "00:00:00:00:00:00"
-_KEY_LIMIT = 4096
-_DISCARD = 9
 _PERMANENT, _NOARP = 0x80, 0x40
 _MASTER = 0x04
-
-
-def read_key(path: str) -> str:
-    """The contents of a key file. Raises OSError."""
-    return fds.read_file(path, _KEY_LIMIT).decode("utf-8", "replace")
-
-
-def route_from(peer: str) -> str:
-    """This host's address towards another; nothing is sent. Raises OSError."""
-    with socket.socket(socket.AF_INET6 if ":" in peer else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.connect((peer, _DISCARD))
-        return str(sock.getsockname()[0])
 
 
 def vxlan(agent: Agent, op: dict[str, Any]) -> None:

@@ -53,6 +53,12 @@ def test_the_shim_template_imports_almost_nothing() -> None:
     assert len(outside) <= SHIM_MODULES
 
 
+def test_the_daemon_leaves_netlink_to_the_agent() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import pycontainerd.daemon.wiring; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pyroute2" not in done.stdout.split()
+
+
 def test_no_product_module_forks_or_spawns_behind_our_back() -> None:
     allowed = {"pycontainerd/linux/process.py"}
     for path in sources():
