@@ -23,13 +23,18 @@ FLAGS = (
     flag("annotation", "", LIST, "Add an annotation to the OCI runtime's spec"),
     flag("attach", "a", LIST, "Attach to STDIN, STDOUT or STDERR"),
     flag("blkio-weight", "", INT, "Block IO weight, 10 to 1000 (0: the default)", metavar="uint16"),
+    flag("blkio-weight-device", "", LIST, "Block IO weight of a device (/dev/sda:200)"),
     flag("cap-add", "", LIST, "Add Linux capabilities"),
     flag("cap-drop", "", LIST, "Drop Linux capabilities"),
     flag("cgroup-parent", "", STRING, "Parent cgroup of the container"),
     flag("cgroupns", "", STRING, "Cgroup namespace to use (host or private)"),
     flag("cidfile", "", STRING, "Write the container's id to the file"),
+    flag("cpu-count", "", INT, "Windows only: not offered"),
+    flag("cpu-percent", "", INT, "Windows only: not offered"),
     flag("cpu-period", "", INT, "CPU bandwidth period in microseconds"),
     flag("cpu-quota", "", INT, "CPU bandwidth quota in microseconds"),
+    flag("cpu-rt-period", "", INT, "Real-time period in microseconds: not offered"),
+    flag("cpu-rt-runtime", "", INT, "Real-time runtime in microseconds: not offered"),
     flag("cpu-shares", "c", INT, "CPU shares (relative weight)"),
     flag("cpus", "", STRING, "Number of CPUs, such as 1.5", metavar="decimal"),
     flag("cpuset-cpus", "", STRING, "CPUs to run on (0-3, 0,1)"),
@@ -37,6 +42,10 @@ FLAGS = (
     flag("detach-keys", "", STRING, "Keys that detach from the container", default="ctrl-p,ctrl-q"),
     flag("device", "", LIST, "Add a host device to the container"),
     flag("device-cgroup-rule", "", LIST, "Add a rule to the allowed devices"),
+    flag("device-read-bps", "", LIST, "Limit reading from a device, in bytes a second (/dev/sda:1mb)"),
+    flag("device-read-iops", "", LIST, "Limit reading from a device, in operations a second (/dev/sda:1000)"),
+    flag("device-write-bps", "", LIST, "Limit writing to a device, in bytes a second (/dev/sda:1mb)"),
+    flag("device-write-iops", "", LIST, "Limit writing to a device, in operations a second (/dev/sda:1000)"),
     flag("dns", "", LIST, "Set name servers"),
     flag("dns-option", "", LIST, "Set options of the resolver"),
     flag("dns-search", "", LIST, "Set search domains"),
@@ -45,6 +54,7 @@ FLAGS = (
     flag("env", "e", LIST, "Set environment variables"),
     flag("env-file", "", LIST, "Read environment variables from a file"),
     flag("expose", "", LIST, "Note a port as exposed"),
+    flag("gpus", "", STRING, "Not offered: see --device and --runtime", metavar="gpu-request"),
     flag("group-add", "", LIST, "Add further groups to join"),
     flag("health-cmd", "", STRING, "Command to check health"),
     flag("health-interval", "", STRING, "Time between checks (ms|s|m|h)", metavar="duration"),
@@ -55,8 +65,11 @@ FLAGS = (
     flag("hostname", "h", STRING, "Container host name"),
     flag("init", "", BOOL, "Run an init that forwards signals and reaps processes"),
     flag("interactive", "i", BOOL, "Keep STDIN open even if not attached"),
+    flag("io-maxbandwidth", "", STRING, "Windows only: not offered", metavar="bytes"),
+    flag("io-maxiops", "", INT, "Windows only: not offered", metavar="uint"),
     flag("ip", "", STRING, "IPv4 address in a network"),
     flag("ipc", "", STRING, "IPC namespace to use (private, host, none, container:NAME)"),
+    flag("isolation", "", STRING, "Windows only: nothing but default"),
     flag("label", "l", LIST, "Set labels on the container"),
     flag("label-file", "", LIST, "Read labels from a file, one a line"),
     flag("log-driver", "", STRING, "Where the output goes (json-file, cri, journald or none)"),
@@ -68,7 +81,8 @@ FLAGS = (
     flag("mount", "", LIST, "Attach a file system (type=bind, volume, tmpfs or image)", metavar="mount"),
     flag("name", "", STRING, "Give the container a name"),
     flag("ip6", "", STRING, "IPv6 address in a network"),
-    flag("link", "", LIST, "Not offered: put both containers on one network"),
+    flag("link", "", LIST, "Name another container in /etc/hosts (legacy: networks have names)"),
+    flag("link-local-ip", "", LIST, "Link-local addresses: not offered"),
     flag("mac-address", "", STRING, "MAC address of the container's interface"),
     flag("network", "", LIST, "Network to use (NAME, bridge, host, none, container:NAME)", metavar="network"),
     flag("net", "", LIST, "The same as --network"),
@@ -99,6 +113,7 @@ FLAGS = (
     flag("tmpfs", "", LIST, "Mount a tmpfs directory"),
     flag("tty", "t", BOOL, "Allocate a pseudo-terminal"),
     flag("ulimit", "", LIST, "Ulimit options", metavar="ulimit"),
+    flag("use-api-socket", "", BOOL, "Bind mount the daemon's sockets, and say in the environment where they are"),
     flag("user", "u", STRING, "User name or id (format: <name|uid>[:<group|gid>])"),
     flag("userns", "", STRING, "User namespace to use (host)"),
     flag("uts", "", STRING, "UTS namespace to use (host)"),
@@ -163,6 +178,7 @@ def _health(values: Values) -> Json:
 
 def host_config(values: Values) -> Json:
     """Docker's HostConfig of the command line: only what was asked for, and the defaults everybody looks at."""
+    _refuse(values)
     result: Json = {
         "NetworkMode": endpoints(values)[0]["network"],
         "PortBindings": _bindings(values),
@@ -181,10 +197,29 @@ def host_config(values: Values) -> Json:
     return result
 
 
+def _refuse(values: Values) -> None:
+    """Raises Failure for flags that are known, so that they can be answered, but that nothing here carries out."""
+    for name, hint in _REFUSED:
+        if values.given(name) and values.text(name) not in ("", "0", "default"):
+            raise Failure(f"--{name} {values.text(name)} is not offered", hint)
+
+
+_WINDOWS = "it is for containers of Windows only"
+_REFUSED = (
+    ("cpu-count", f"{_WINDOWS}: give --cpus"),
+    ("cpu-percent", f"{_WINDOWS}: give --cpus"),
+    ("cpu-rt-period", "give --cap-add SYS_NICE and --ulimit rtprio=N for real-time scheduling"),
+    ("cpu-rt-runtime", "give --cap-add SYS_NICE and --ulimit rtprio=N for real-time scheduling"),
+    ("gpus", "hand the device files in with --device, or choose the vendor's OCI runtime with --runtime"),
+    ("io-maxbandwidth", f"{_WINDOWS}: give --device-read-bps and --device-write-bps"),
+    ("io-maxiops", f"{_WINDOWS}: give --device-read-iops and --device-write-iops"),
+    ("isolation", f"{_WINDOWS}: leave it out"),
+    ("link-local-ip", "give --ip or --ip6 with an address of the network"),
+)
+
+
 def endpoints(values: Values) -> list[Json]:
     """The networks of the command line as endpoint requests, the first being the container's network mode."""
-    if values.items("link"):
-        raise Failure("--link is not offered", "put both containers on one network, where they find each other by name")
     texts = values.items("network") + values.items("net") or ["default"]
     found = [_network(text) for text in texts]
     first, mode = found[0], found[0]["network"]
@@ -195,8 +230,7 @@ def endpoints(values: Values) -> list[Json]:
     if not publish.is_bridged(mode):
         if len(found) > 1:
             raise UsageError(f"network mode {mode} cannot be combined with other networks")
-        if mode.startswith("container:"):
-            _check_joining(values)
+        _check_joining(values, mode)
         if len(first) > 1:
             raise UsageError("network-scoped options are for user-defined networks", f"--network {mode} has no names")
     elif aliases and mode in ("default", "bridge"):
@@ -204,8 +238,12 @@ def endpoints(values: Values) -> list[Json]:
     return found
 
 
-def _check_joining(values: Values) -> None:
-    """Raises UsageError for what the container whose network is joined has decided already."""
+def _check_joining(values: Values, mode: str) -> None:
+    """Raises UsageError for links, and for what the container whose network is joined has decided already."""
+    if values.items("link"):
+        raise UsageError("links are only supported for user-defined networks", f"--network {mode} has no names")
+    if not mode.startswith("container:"):
+        return
     for names, what in _DECIDED:
         if any(values.given(name) for name in names):
             raise UsageError(f"conflicting options: {what}", "give it to the container whose network is joined")
@@ -287,12 +325,33 @@ def _limits(values: Values, result: Json) -> None:
     nano = converted(values, "cpus", parse_nano_cpus)
     if nano is not None:
         result["NanoCpus"] = nano
+    for name, key, parse in _DEVICE_LIMITS:
+        if values.items(name):
+            result[key] = [_argument(values, name, parse, text) for text in values.items(name)]
     if values.items("ulimit"):
         result["Ulimits"] = [_usage(spec_resources.parse_ulimit, text) for text in values.items("ulimit")]
     if values.items("sysctl"):
         result["Sysctls"] = dict(_pair("--sysctl", text) for text in values.items("sysctl"))
     if values.items("annotation"):
         result["Annotations"] = dict(_pair("--annotation", text) for text in values.items("annotation"))
+
+
+_DEVICE_LIMITS = (
+    ("blkio-weight-device", "BlkioWeightDevice", spec_resources.parse_weight_device),
+    ("device-read-bps", "BlkioDeviceReadBps", spec_resources.parse_throttle_bytes),
+    ("device-write-bps", "BlkioDeviceWriteBps", spec_resources.parse_throttle_bytes),
+    ("device-read-iops", "BlkioDeviceReadIOps", spec_resources.parse_throttle_count),
+    ("device-write-iops", "BlkioDeviceWriteIOps", spec_resources.parse_throttle_count),
+)
+
+
+def _argument(values: Values, name: str, parse: Any, text: str) -> Any:
+    """One value of a LIST flag; what is wrong with it in pflag's words."""
+    try:
+        return parse(text)
+    except InvalidArgument as error:
+        cause = f'invalid argument "{text}" for "{values.flag(name).spelling}" flag: {error.what}'
+        raise UsageError(cause, error.hint) from error
 
 
 def _attachments(values: Values, result: Json) -> None:

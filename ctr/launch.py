@@ -13,8 +13,12 @@ from pycontainerd.core.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ctr.context import Context
     from ctr.flags import Values
+
+    Json = dict[str, Any]
 
 POLICIES = ("always", "missing", "never")
 
@@ -33,11 +37,24 @@ def make(context: Context, values: Values, arguments: list[str]) -> Created:
     joined = container_flags.endpoints(values)
     if host_config["NetworkMode"] == "host" and (host_config["PortBindings"] or host_config["PublishAllPorts"]):
         print("WARNING: Published ports are discarded when using host network mode", file=sys.stderr)
+    _reach(context, values, config, host_config, joined)
     created = create(context.daemon, image, values.text("name"), config, host_config, joined)
     if cidfile:
         with open(cidfile, "x", encoding="ascii") as file:
             file.write(created.container.id)
     return created
+
+
+def _reach(context: Context, values: Values, config: Json, host_config: Json, joined: list[Json]) -> None:
+    """What ``--link`` and ``--use-api-socket`` add, which is looked up only for who asks."""
+    if values.items("link"):
+        from ctr import links
+
+        links.add(context.daemon, values.items("link"), host_config, joined)
+    if values.on("use-api-socket"):
+        from ctr import apisocket
+
+        apisocket.add(context, config, host_config)
 
 
 def _check_attach(values: Values) -> None:

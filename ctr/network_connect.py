@@ -21,8 +21,11 @@ COMMAND = Command(
     "Connect a container to a network",
     (
         flag("alias", "", LIST, "Add network-scoped alias for the container"),
+        flag("driver-opt", "", LIST, "Driver options of the endpoint: not offered"),
         flag("ip", "", STRING, "IPv4 address (e.g., 172.30.100.104)"),
         flag("ip6", "", STRING, "IPv6 address (e.g., 2001:db8::33)"),
+        flag("link", "", LIST, "Links to other containers: not offered"),
+        flag("link-local-ip", "", LIST, "Link-local addresses: not offered"),
         flag("mac-address", "", STRING, "MAC address of the interface"),
     ),
     least=2,
@@ -33,6 +36,9 @@ COMMAND = Command(
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0."""
+    for name, hint in _REFUSED:
+        if values.given(name):
+            raise Failure(f"--{name} {values.text(name)} is not offered", hint)
     container = containers.find(context.daemon, arguments[1])
     check(arguments[0], container)
     request = ConnectNetworkRequest(
@@ -45,6 +51,13 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     )
     networks.connect(context.daemon, request)
     return 0
+
+
+_REFUSED = (
+    ("driver-opt", "give the network's options with pyctr network create --opt"),
+    ("link", "containers of one network find each other by name; further names are given with --alias"),
+    ("link-local-ip", "give --ip or --ip6 with an address of the network"),
+)
 
 
 def check(network: str, container: Container) -> None:

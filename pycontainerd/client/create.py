@@ -9,7 +9,7 @@ from pycontainerd.client import containers, files, host, names, snapshots, volum
 from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
 from pycontainerd.client.times import rfc3339
-from pycontainerd.core import logdrivers, mountentries, publish, settings, spec
+from pycontainerd.core import logdrivers, mountentries, publish, settings, spec, spec_resources
 from pycontainerd.core.errors import InvalidArgument, NotFound
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
@@ -226,6 +226,7 @@ def build_spec(daemon: Daemon, id: str, config: Json, host_config: Json, path: s
         config["Hostname"] = config.get("Hostname") or facts.hostname
     parts = spec.Parts()
     parts.devices = host.devices(host_config)
+    parts.block_numbers = host.block_numbers(spec_resources.block_paths(host_config))
     parts.seccomp = _seccomp_file(host_config)
     parts.joins, parts.shm_path = joins(daemon, host_config)
     joined = _joined_files(daemon, config, host_config)

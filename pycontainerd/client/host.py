@@ -13,7 +13,7 @@ from pycontainerd.core.spec_devices import Device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     Json = dict[str, Any]
@@ -89,6 +89,17 @@ def devices(host_config: Json) -> list[Device]:
         for device in found:
             device.access = entry["CgroupPermissions"]
         result += found
+    return result
+
+
+def block_numbers(paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Major and minor numbers of block devices, by path. Raises InvalidArgument for what is none."""
+    result: dict[str, tuple[int, int]] = {}
+    for path in paths:
+        node = _node(os.path.realpath(path), path)
+        if node is None or node.kind != "b":
+            raise InvalidArgument("block device", path, "there is no such block device on the host, see lsblk")
+        result[path] = node.major, node.minor
     return result
 
 

@@ -45,7 +45,7 @@ def limits(daemon: Daemon, container: Container, changes: Json, process: Process
             resources=AnyMessage(type_url=TYPE_URL, value=jsontext.dumps(_live(wanted)).encode()),
         )
         daemon.call(tasks.SERVICE, "Update", request, Empty)
-    linux["resources"] = {**kept, **wanted}
+    linux["resources"] = {**kept, **_with_devices(wanted, linux.get("resources") or {})}
     container.settings["HostConfig"] = after
     container.record.spec = AnyMessage(type_url=spec.TYPE_URL, value=jsontext.dumps(document).encode())
     containers.save(daemon, container, "spec")
@@ -58,6 +58,13 @@ def _check_swap(before: Json, changes: Json) -> None:
             "Memory limit should be smaller than already set memoryswap limit",
             hint="update the memoryswap at the same time: --memory-swap",
         )
+
+
+def _with_devices(wanted: Json, before: Json) -> Json:
+    """The limits for single block devices stay: they cannot be updated, and a device may be gone by now."""
+    names = [name for _, name, _ in spec_resources.BLOCK_DEVICES]
+    devices = {name: value for name, value in (before.get("blockIO") or {}).items() if name in names}
+    return {**wanted, "blockIO": {**wanted.get("blockIO", {}), **devices}} if devices else wanted
 
 
 def _live(wanted: Json) -> Json:

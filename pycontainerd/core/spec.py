@@ -62,10 +62,11 @@ class Parts:
 
     ``files``: managed files by target (/etc/hosts …). ``devices``: nodes for ``--device`` (all of the host's when
     privileged). ``joins``: namespace paths by the spec's type (``pid`` …), for ``container:`` modes. ``seccomp``: the
-    profile document of ``--security-opt``, or None for the default.
+    profile document of ``--security-opt``, or None for the default. ``block_numbers``: major and minor by path of the
+    block devices that have limits of their own.
     """
 
-    __slots__ = ("devices", "files", "joins", "seccomp", "shm_path")
+    __slots__ = ("block_numbers", "devices", "files", "joins", "seccomp", "shm_path")
 
     def __init__(self) -> None:
         self.files: Mapping[str, str] = {}
@@ -73,6 +74,7 @@ class Parts:
         self.joins: Mapping[str, str] = {}
         self.seccomp: Json | None = None
         self.shm_path = ""
+        self.block_numbers: Mapping[str, tuple[int, int]] = {}
 
 
 def build(id: str, namespace: str, config: Json, host_config: Json, host: Host, parts: Parts) -> Json:
@@ -230,6 +232,9 @@ def _annotations(host_config: Json) -> Json:
 def _linux(id: str, namespace: str, host_config: Json, host: Host, parts: Parts) -> Json:
     privileged = bool(host_config.get("Privileged"))
     resources = spec_resources.resources(host_config, cpus=host.cpus, swap_accounting=host.swap_accounting)
+    block = spec_resources.block_devices(host_config, parts.block_numbers)
+    if block:
+        resources["blockIO"] = {**resources.get("blockIO", {}), **block}
     rules = host_config.get("DeviceCgroupRules") or ()
     resources["devices"] = spec_devices.cgroup_rules(parts.devices, rules, privileged=privileged)
     parent = (host_config.get("CgroupParent") or f"/pycontainerd/{namespace}").rstrip("/")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.core.units import parse_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     Json = dict[str, Any]
@@ -96,6 +97,73 @@ def _block_io(host: Json) -> Json:
     if weight and not 10 <= weight <= 1000:
         raise InvalidArgument("--blkio-weight", weight, "give 10 to 1000")
     return {"weight": weight} if weight else {}
+
+
+BLOCK_DEVICES = (
+    ("BlkioWeightDevice", "weightDevice", "Weight"),
+    ("BlkioDeviceReadBps", "throttleReadBpsDevice", "Rate"),
+    ("BlkioDeviceWriteBps", "throttleWriteBpsDevice", "Rate"),
+    ("BlkioDeviceReadIOps", "throttleReadIOPSDevice", "Rate"),
+    ("BlkioDeviceWriteIOps", "throttleWriteIOPSDevice", "Rate"),
+)
+"""Limits for single devices: HostConfig's field, the spec's in ``blockIO``, and the key that holds the number."""
+
+
+def block_paths(host_config: Json) -> Iterator[str]:
+    """The devices that limits are asked for, whose numbers ``block_devices`` wants."""
+    for field, _, _ in BLOCK_DEVICES:
+        for entry in host_config.get(field) or ():
+            yield entry["Path"]
+
+
+def block_devices(host_config: Json, numbers: Mapping[str, tuple[int, int]]) -> Json:
+    """The part of ``linux.resources.blockIO`` for single devices; ``numbers`` are major and minor by path."""
+    result: Json = {}
+    for field, name, key in BLOCK_DEVICES:
+        entries = [(*numbers[entry["Path"]], entry[key]) for entry in host_config.get(field) or ()]
+        if entries:
+            result[name] = [{"major": major, "minor": minor, key.lower(): number} for major, minor, number in entries]
+    return result
+
+
+def parse_weight_device(text: str) -> Json:
+    """``/dev/sda:200`` as Docker's ``{"Path","Weight"}``; 0 is the default weight. Raises InvalidArgument."""
+    path, number = _device_limit(text)
+    if not _is_count(number) or (int(number) and not 10 <= int(number) <= 1000):
+        raise InvalidArgument(f"invalid weight for device: {text}", hint="give <device-path>:<10 to 1000>")
+    return {"Path": path, "Weight": int(number)}
+
+
+def parse_throttle_bytes(text: str) -> Json:
+    """``/dev/sda:1mb`` as Docker's ``{"Path","Rate"}``, in bytes a second. Raises InvalidArgument."""
+    path, number = _device_limit(text)
+    try:
+        return {"Path": path, "Rate": parse_bytes(number)}
+    except InvalidArgument as error:
+        hint = "give <device-path>:<number>[<unit>], a positive number, the unit being kb, mb or gb"
+        raise InvalidArgument(f"invalid rate for device: {text}", hint=hint) from error
+
+
+def parse_throttle_count(text: str) -> Json:
+    """``/dev/sda:1000`` as Docker's ``{"Path","Rate"}``, in operations a second. Raises InvalidArgument."""
+    path, number = _device_limit(text)
+    if not _is_count(number):
+        hint = "give <device-path>:<number>, a positive number"
+        raise InvalidArgument(f"invalid rate for device: {text}", hint=hint)
+    return {"Path": path, "Rate": int(number)}
+
+
+def _device_limit(text: str) -> tuple[str, str]:
+    path, colon, number = text.partition(":")
+    if not colon:
+        raise InvalidArgument(f"bad format: {text}", hint="give <device-path>:<number>, such as /dev/sda:100")
+    if not path.startswith("/dev/"):
+        raise InvalidArgument(f"bad format for device path: {text}", hint="devices are below /dev, such as /dev/sda")
+    return path, number
+
+
+def _is_count(text: str) -> bool:
+    return text.isdigit() and text.isascii()
 
 
 def parse_ulimit(text: str) -> Json:

@@ -86,6 +86,21 @@ def test_the_default_network_has_no_names(rig: Rig) -> None:
     assert rig.pings("two", rig.address("one", "bridge"))
 
 
+def test_links_are_notes_in_hosts(rig: Rig) -> None:
+    rig.web("db")
+    done = rig.run("run", "--rm", "--link", "db:sql", "busybox", "wget", "-qO-", "http://sql/")
+    assert done.stdout.strip() == b"db"
+    assert not rig.ours or done.stderr.count(b"legacy") == 1
+    rig.ok("network", "create", "back")
+    rig.web("inner", "--network", "back")
+    assert rig.ok("run", "--rm", "--network", "back", "--link", "inner:x", "busybox", "wget", "-qO-", "http://x/")
+    if rig.ours:
+        assert "it is on back" in rig.fails(125, "run", "--rm", "--link", "inner", "busybox", "true")
+    assert "nope" in rig.fails(125, "run", "--rm", "--link", "nope", "busybox", "true")
+    said = rig.fails(125, "run", "--rm", "--network", "host", "--link", "db", "busybox", "true")
+    assert "links are only supported for user-defined networks" in said
+
+
 def test_modes(rig: Rig) -> None:
     rig.web("web", "-p", "8080:80")
     shared = ("run", "--rm", "--network", "container:web", "busybox")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +102,32 @@ def test_limits_reach_the_kernel(pyctr: Pyctr) -> None:
     assert out(pyctr, "--oom-score-adj", "500", "busybox", "cat", "/proc/self/oom_score_adj") == "500"
     killed = pyctr.run("run", "--rm", "-m", "8m", "busybox", "sh", "-c", "tail /dev/zero; exit $?")
     assert killed.returncode == 137
+
+
+def test_limits_of_single_devices_reach_the_kernel(pyctr: Pyctr) -> None:
+    device = next((f"/dev/{name}" for name in ("sda", "vda", "nvme0n1", "loop0") if Path(f"/dev/{name}").exists()), "")
+    if not device:
+        pytest.skip("no block device here")
+    pyctr.ok("create", "--name", "slow", "--device-write-bps", f"{device}:1mb", "busybox")
+    limits = json.loads(pyctr.ok("inspect", "-f", "{{json .HostConfig.BlkioDeviceWriteBps}}", "slow"))
+    assert limits == [{"Path": device, "Rate": 1 << 20}]
+    number = os.stat(device).st_rdev
+    files = "cat /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device 2>/dev/null || cat /sys/fs/cgroup/io.max"
+    pyctr.ok("run", "-d", "--name", "slower", "--device-write-bps", f"{device}:1mb", "busybox", "sleep", "1000")
+    for _ in range(2):
+        assert f"{os.major(number)}:{os.minor(number)} " in pyctr.ok("exec", "slower", "sh", "-c", files)
+        pyctr.ok("update", "-m", "64m", "--memory-swap", "64m", "slower")
+        pyctr.ok("restart", "-t", "0", "slower")
+    said = pyctr.fails(125, "run", "--rm", "--device-read-iops", "/dev/null:9", "busybox", "true")
+    assert "no such block device" in said
+
+
+def test_the_api_socket_in_the_container(pyctr: Pyctr) -> None:
+    told = out(
+        pyctr, "--use-api-socket", "busybox", "sh", "-c", 'test -S "$CONTAINERD_ADDRESS" && echo $PYCTR_NAMESPACE'
+    )
+    assert told
+    assert "not offered" in pyctr.fails(125, "run", "--rm", "--gpus", "all", "busybox", "true")
 
 
 def test_namespaces(pyctr: Pyctr) -> None:

@@ -37,15 +37,12 @@ def _flags(cli: Cli, verb: str) -> set[str]:
 
 
 NOT_OURS = {
-    "run": "--cpu-count --cpu-percent --io-maxbandwidth --io-maxiops --isolation --cpu-rt-period --cpu-rt-runtime "
-    "--link-local-ip --disable-content-trust --kernel-memory --use-api-socket --gpus --blkio-weight-device "
-    "--device-read-bps --device-read-iops --device-write-bps --device-write-iops",
+    "run": "--disable-content-trust --kernel-memory",
     "update": "--cpu-rt-period --cpu-rt-runtime --kernel-memory",
     "pull": "--all-tags",
     "image:pull": "--all-tags",
     "start": "--checkpoint --checkpoint-dir",
     "version": "--kubeconfig",
-    "network:connect": "--link --link-local-ip --driver-opt",
     "network:create": "--scope --config-from --config-only --ingress --ipam-driver --ipam-opt",
 }
 """Flags that we lack: of other systems, gone from Docker by now, or not offered yet."""

@@ -163,6 +163,15 @@ def test_limits_that_make_no_sense(limits: Json) -> None:
         build(host_config=limits)
 
 
+def test_limits_of_single_devices_join_the_others() -> None:
+    limits = {"BlkioWeight": 300, "BlkioDeviceWriteBps": [{"Path": "/dev/sda", "Rate": 4096}]}
+    document = build(host_config=limits, block_numbers={"/dev/sda": (8, 0)})
+    assert document["linux"]["resources"]["blockIO"] == {
+        "weight": 300,
+        "throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 4096}],
+    }
+
+
 def test_sysctls_belong_to_namespaces() -> None:
     assert build(host_config={"Sysctls": {"net.core.somaxconn": "9"}})["linux"]["sysctl"]["net.core.somaxconn"] == "9"
     for settings in ({"kernel.panic": "1"}, {"vm.swappiness": "1"}):

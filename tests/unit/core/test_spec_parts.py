@@ -184,3 +184,52 @@ def test_ulimits() -> None:
     for bad in ("nofile", "nofile=x", "what=1", "nofile=2:1", "nofile=-1:5"):
         with pytest.raises(InvalidArgument):
             spec_resources.parse_ulimit(bad)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected"),
+    [
+        (spec_resources.parse_weight_device, "/dev/sda:200", {"Path": "/dev/sda", "Weight": 200}),
+        (spec_resources.parse_weight_device, "/dev/sda:0", {"Path": "/dev/sda", "Weight": 0}),
+        (spec_resources.parse_throttle_bytes, "/dev/sda:1mb", {"Path": "/dev/sda", "Rate": 1 << 20}),
+        (spec_resources.parse_throttle_bytes, "/dev/mapper/x:100", {"Path": "/dev/mapper/x", "Rate": 100}),
+        (spec_resources.parse_throttle_count, "/dev/sda:1000", {"Path": "/dev/sda", "Rate": 1000}),
+    ],
+)
+def test_limits_of_single_devices(parse: Any, text: str, expected: dict[str, Any]) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "cause"),
+    [
+        (spec_resources.parse_weight_device, "/dev/sda", "bad format: /dev/sda"),
+        (spec_resources.parse_weight_device, "sda:200", "bad format for device path: sda:200"),
+        (spec_resources.parse_weight_device, "/dev/sda:5", "invalid weight for device: /dev/sda:5"),
+        (spec_resources.parse_weight_device, "/dev/sda:1001", "invalid weight for device: /dev/sda:1001"),
+        (spec_resources.parse_weight_device, "/dev/sda:", "invalid weight for device: /dev/sda:"),
+        (spec_resources.parse_throttle_bytes, "/dev/sda:-1", "invalid rate for device: /dev/sda:-1"),
+        (spec_resources.parse_throttle_bytes, "/dev/sda:1x", "invalid rate for device: /dev/sda:1x"),
+        (spec_resources.parse_throttle_count, "/dev/sda:1mb", "invalid rate for device: /dev/sda:1mb"),
+        (spec_resources.parse_throttle_count, "1000", "bad format: 1000"),
+    ],
+)
+def test_wrong_limits_of_single_devices(parse: Any, text: str, cause: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        parse(text)
+    assert caught.value.what == cause
+
+
+def test_limits_of_single_devices_in_the_spec() -> None:
+    host_config = {
+        "BlkioWeightDevice": [{"Path": "/dev/a", "Weight": 200}],
+        "BlkioDeviceReadBps": [{"Path": "/dev/a", "Rate": 1024}, {"Path": "/dev/b", "Rate": 2048}],
+        "BlkioDeviceWriteIOps": [{"Path": "/dev/b", "Rate": 9}],
+    }
+    assert list(spec_resources.block_paths(host_config)) == ["/dev/a", "/dev/a", "/dev/b", "/dev/b"]
+    assert spec_resources.block_devices(host_config, {"/dev/a": (8, 0), "/dev/b": (7, 1)}) == {
+        "weightDevice": [{"major": 8, "minor": 0, "weight": 200}],
+        "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1024}, {"major": 7, "minor": 1, "rate": 2048}],
+        "throttleWriteIOPSDevice": [{"major": 7, "minor": 1, "rate": 9}],
+    }
+    assert spec_resources.block_devices({}, {}) == {}

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from ctr import container_flags
+from ctr import apisocket, container_flags, links
+from ctr.context import Context
 from ctr.errors import Failure, UsageError
 from ctr.flags import Values, parse
 from ctr.signals import parse_signal
+from pycontainerd.wire.messages.networks import Endpoint
 
 
 def values(*words: str) -> Values:
@@ -134,3 +136,81 @@ def test_signals() -> None:
 def test_what_the_joined_container_has_decided(words: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         host_config("--network", "container:first", *words)
+
+
+def test_limits_of_single_devices() -> None:
+    made = host_config("--device-read-bps", "/dev/sda:1mb", "--blkio-weight-device", "/dev/sda:200")
+    assert made["BlkioDeviceReadBps"] == [{"Path": "/dev/sda", "Rate": 1 << 20}]
+    assert made["BlkioWeightDevice"] == [{"Path": "/dev/sda", "Weight": 200}]
+    with pytest.raises(UsageError, match='invalid argument "sda:1" for "--device-write-iops" flag: bad format for'):
+        host_config("--device-write-iops", "sda:1")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--gpus", "all"],
+        ["--isolation", "hyperv"],
+        ["--cpu-count", "2"],
+        ["--cpu-percent", "50"],
+        ["--io-maxbandwidth", "1mb"],
+        ["--io-maxiops", "9"],
+        ["--cpu-rt-period", "1000"],
+        ["--cpu-rt-runtime", "1000"],
+        ["--link-local-ip", "169.254.1.1"],
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_known_flags_that_are_not_offered_say_so(words: list[str]) -> None:
+    with pytest.raises(Failure, match=f"{words[0]} {words[1]} is not offered") as caught:
+        host_config(*words)
+    assert caught.value.hint
+
+
+def test_values_that_mean_nothing_pass() -> None:
+    assert host_config("--isolation", "default", "--cpu-count", "0")["NetworkMode"] == "default"
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "container:x"])
+def test_links_and_modes_that_have_no_network(mode: str) -> None:
+    with pytest.raises(UsageError, match="links are only supported for user-defined networks"):
+        host_config("--network", mode, "--link", "db")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("db", ("db", "db")), ("db:sql", ("db", "sql")), ("/db:sql", ("db", "sql"))]
+)
+def test_links(text: str, expected: tuple[str, str]) -> None:
+    assert links.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ":x", "db:", "a:b:c"])
+def test_wrong_links(text: str) -> None:
+    with pytest.raises(UsageError, match="bad format for links"):
+        links.parse(text)
+
+
+def test_a_link_takes_a_network_that_both_are_on() -> None:
+    endpoints = [Endpoint(network_id="aaa111", network_name="back"), Endpoint(network_id="bbb222", network_name="web")]
+    assert links.shared_endpoint(endpoints, {"web"}) is endpoints[1]
+    assert links.shared_endpoint(endpoints, {"aaa"}) is endpoints[0]
+    assert links.shared_endpoint(endpoints, {"bridge"}) is None
+
+
+def test_the_api_socket_is_bound_and_told(tmp_path: Path) -> None:
+    context = Context()
+    context.address, context.namespace = f"{tmp_path}/c.sock", "team"
+    config: dict[str, Any] = {"Env": ["PYCTR_NAMESPACE=mine"]}
+    made: dict[str, Any] = {}
+    with pytest.raises(Failure, match="there is no"):
+        apisocket.add(context, config, made)
+    for name in ("c.sock", "c.sock.ttrpc"):
+        (tmp_path / name).touch()
+    apisocket.add(context, config, made)
+    assert [mount["Target"] for mount in made["Mounts"]] == [context.address, context.address + ".ttrpc"]
+    assert config["Env"] == [
+        "PYCTR_NAMESPACE=mine",
+        f"CONTAINERD_ADDRESS={context.address}",
+        "CONTAINERD_NAMESPACE=team",
+        f"PYCTR_ADDRESS={context.address}",
+    ]
