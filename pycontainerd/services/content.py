@@ -83,24 +83,30 @@ class ContentService(Service):
     ) -> AsyncIterator[pb.WriteContentResponse]:
         """Write an ingest; one answer a message, ends after COMMIT. Ending early keeps the ingest."""
         namespace = call.namespace
-        ingest: Ingest | None = None
+        opened: list[Ingest] = []
         try:
             async for request in requests:
-                if ingest is None:
+                if not opened:
                     if not request.ref:
                         raise InvalidArgument("the first message of a write carries no ref")
-                    ingest = await offload(Ingest.open, self._store, namespace, request, lease=call.lease)
-                yield await offload(ingest.apply, request)
+                    await offload(_open, opened, self._store, namespace, request, call.lease)
+                yield await offload(opened[0].apply, request)
                 if request.action == pb.COMMIT:
                     return
         finally:
-            if ingest is not None:
-                await offload(ingest.close)
+            # A close is one system call, and waiting for a thread's turn here could be cancelled in its turn.
+            for ingest in opened:
+                ingest.close()
 
     async def Abort(self, request: pb.AbortRequest, call: Call) -> Empty:
         """Throw an ingest away."""
         await offload(self._store.abort, call.namespace, request.ref)
         return Empty()
+
+
+def _open(opened: list[Ingest], store: ContentStore, namespace: str, first: pb.WriteContentRequest, lease: str) -> None:
+    """Open the ingest into ``opened`` within the thread, so that a call cancelled meanwhile finds what to close."""
+    opened.append(Ingest.open(store, namespace, first, lease=lease))
 
 
 def _begin(store: ContentStore, namespace: str, request: pb.ReadContentRequest) -> tuple[Blob, bytes, int, int]:
