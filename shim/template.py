@@ -247,7 +247,7 @@ def _between(control: _socket.socket, default_runtime: str, shared: bool) -> NoR
             control = _accept(control)
         data, descriptors = _receive(control)
         if data:
-            os.setsid()  # the shim is in this session, but does not lead it
+            os.setsid()  # a session of its own, which the shim is in but does not lead
             _fork_shim(control, default_runtime, data, descriptors)
         status = 0 if data or shared else _END >> 8
     finally:
