@@ -62,11 +62,19 @@ class Residue:
 
     def _end(self) -> int:
         mine = {os.getpid(), os.getppid()}
-        left = [pid for pid in processes() if pid not in self._processes and pid not in mine]
+        left = [pid for pid in {*processes(), *self._grouped()} if pid not in self._processes and pid not in mine]
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return len(left)
+
+    def _grouped(self) -> set[int]:
+        """Members of control groups that have come since: containers whose shim was killed."""
+        found: set[int] = set()
+        for path in cgroups() - self._cgroups:
+            with contextlib.suppress(OSError):
+                found |= {int(pid) for pid in Path(path, "cgroup.procs").read_text().split()}
+        return found
 
     def _delete(self) -> int:
         left = namespaces() - self._namespaces
