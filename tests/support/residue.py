@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -66,6 +67,8 @@ class Residue:
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        if left:
+            time.sleep(0.5)  # a group can be removed once its members are reaped
         return len(left)
 
     def _grouped(self) -> set[int]:
