@@ -22,7 +22,7 @@ from pycontainerd.images.layerdiff import ADDED, DELETED, changes
 from pycontainerd.images.tarreader import TarReader
 from pycontainerd.images.tarstream import ByteStream, Limits
 from pycontainerd.images.treework import Packer, TreeExtractor, enter_nothing
-from pycontainerd.images.worker import SETTLE, Mount, Pipeline, Sink, shut_in
+from pycontainerd.images.worker import SETTLE, Mount, Pipeline, Sink, enter_both, shut_in
 from pycontainerd.linux import confine
 from pycontainerd.linux.libc import AT_FDCWD, AT_RECURSIVE, libc, oserror, syscall
 from pycontainerd.linux.mount import mount_all
@@ -112,13 +112,7 @@ def file_put(request: dict[str, Any], job: socket.socket, blob: int) -> dict[str
 
 def file_changes(request: dict[str, Any], job: socket.socket, out: int) -> dict[str, Any]:
     """Name what differs between two trees."""
-    scratch = request["scratch"]
-    confine.private_mounts()
-    mount("tmpfs", scratch, "tmpfs", 0, "mode=0700,size=1m")
-    for name in ("lower", "upper"):
-        os.mkdir(f"{scratch}/{name}", 0o700)
-        mount_all([Mount(each) for each in request[name]], f"{scratch}/{name}")
-    confine.enter_root(scratch)
+    enter_both(request)
     shut_in(job, {out}, _READERS)
     hidden = {os.fsencode(path).strip(b"/") for path in request["hidden"]}
     with os.fdopen(out, "wb") as file:

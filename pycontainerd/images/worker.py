@@ -170,13 +170,7 @@ def dress(request: dict[str, Any], job: socket.socket, _unused: int) -> dict[str
 
 def compare(request: dict[str, Any], job: socket.socket, out: int) -> dict[str, Any]:
     """Write what ``upper`` has over ``lower`` to the pipe as a compressed layer."""
-    scratch = request["scratch"]
-    confine.private_mounts()
-    mount("tmpfs", scratch, "tmpfs", 0, "mode=0700,size=1m")
-    for name in ("lower", "upper"):
-        os.mkdir(f"{scratch}/{name}", 0o700)
-        mount_all([Mount(each) for each in request[name]], f"{scratch}/{name}")
-    confine.enter_root(scratch)
+    enter_both(request)
     shut_in(job, {out}, {confine.CAP_DAC_OVERRIDE, confine.CAP_DAC_READ_SEARCH})
     sink = Sink(out, request["compression"])
     writer = LayerWriter(b"/upper", sink.write, request.get("epoch"))
@@ -247,6 +241,17 @@ def _enter(request: dict[str, Any]) -> None:
     else:
         mount(root, root, "", 0x1000 | 0x4000)
     confine.enter_root(root)
+
+
+def enter_both(request: dict[str, Any]) -> None:
+    """Make a root that holds nothing but the two trees, at ``/lower`` and ``/upper``, and enter it."""
+    scratch = request["scratch"]
+    confine.private_mounts()
+    mount("tmpfs", scratch, "tmpfs", 0, "mode=0700,size=1m")
+    for name in ("lower", "upper"):
+        os.mkdir(f"{scratch}/{name}", 0o700)
+        mount_all([Mount(each) for each in request[name]], f"{scratch}/{name}")
+    confine.enter_root(scratch)
 
 
 def shut_in(job: socket.socket, keep_fds: set[int], keep_capabilities: set[int]) -> None:

@@ -246,6 +246,7 @@ class Host:
         for pid in self.pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self._end_containers()
         self.control.close()
         self.template.wait(10)
         self.listener.stop()
@@ -253,6 +254,21 @@ class Host:
         for box in self.boxes:
             unmount_all(str(box.bundle / "rootfs"))
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def _end_containers(self) -> None:
+        """A container whose shim a test killed has nobody left to end it."""
+        groups = [path for path in Path("/sys/fs/cgroup").glob(f"*{self.cgroup}-*") if path.is_dir()]
+        for group in groups:
+            for pid in (group / "cgroup.procs").read_text().split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+        deadline = time.monotonic() + 2
+        while groups and time.monotonic() < deadline:
+            for group in list(groups):
+                with suppress(OSError):
+                    group.rmdir()
+                    groups.remove(group)
+            time.sleep(0.01)
 
 
 class Box:
