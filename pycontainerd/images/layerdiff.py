@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import TypeVar
 
 from pycontainerd.images import tarreader as tr
 from pycontainerd.images import tarwriter
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 ADDED, SAME, DELETED = range(3)
 """What became of a path; a directory that is the SAME is written only when something below it is."""
 
+T = TypeVar("T")
+
 _PIECE = 1 << 20
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL}
+"""What looking at a path says whose file went away, or became another kind of file (EINVAL: no symbolic link)."""
 _KINDS = {
     stat.S_IFREG: tr.REGULAR,
     stat.S_IFDIR: tr.DIRECTORY,
@@ -85,18 +90,34 @@ def _pair(lower: bytes, upper: bytes, path: bytes) -> list[tuple[bytes, bool, bo
 def _names(root: bytes, path: bytes) -> list[bytes]:
     try:
         return os.listdir(root + b"/" + path)
-    except FileNotFoundError:
-        return []  # a running container deleted it meanwhile
+    except OSError as error:
+        return _gone(error, [])
 
 
 def _lstat(root: bytes, path: bytes) -> os.stat_result | None:
     try:
         return os.lstat(root + b"/" + path)
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        return _gone(error, None)
+
+
+def _gone(error: OSError, instead: T) -> T:
+    """What stands for something that a running container removed, or put something else in the place of, while it was
+    looked at. Raises the error when it is of another kind."""
+    if error.errno in _GONE:
+        return instead
+    raise error
 
 
 def _differs(lower: bytes, upper: bytes, path: bytes, old: os.stat_result, new: os.stat_result) -> bool:
+    """Whether the file changed; one that is changing this very moment did."""
+    try:
+        return _looks_different(lower, upper, path, old, new)
+    except OSError as error:
+        return _gone(error, instead=True)
+
+
+def _looks_different(lower: bytes, upper: bytes, path: bytes, old: os.stat_result, new: os.stat_result) -> bool:
     """Whether the file changed. An unchanged one on an overlay is the very inode of the layer below: same number, same
     change time, which copying up does not preserve. Otherwise looks decide, and content where times are whole seconds
     (as archives restore them) and so say little."""
@@ -211,11 +232,13 @@ class LayerWriter:
             if kind == tr.REGULAR:
                 descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
                 size = os.fstat(descriptor).st_size
-            self._write(self._header(change.path, kind, status, size, link))
+            header = self._header(change.path, kind, status, size, link)
+        except OSError as error:
+            _gone(error, None)
+        else:
+            self._write(header)
             if kind == tr.REGULAR:
                 self._content(descriptor, size)
-        except FileNotFoundError:
-            return  # a running container deleted it meanwhile
         finally:
             if descriptor >= 0:
                 os.close(descriptor)

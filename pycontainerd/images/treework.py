@@ -198,7 +198,7 @@ class Packer:
             if stat.S_ISREG(found.st_mode):
                 descriptor = os.open(entry.name, _READ, dir_fd=directory)
                 found = os.fstat(descriptor)
-            link = os.fsencode(os.readlink(entry.name, dir_fd=directory)) if stat.S_ISLNK(found.st_mode) else b""
+            link = _link(entry.name, directory) if stat.S_ISLNK(found.st_mode) else b""
             self._write(path, found, f"{_FD}/{directory}/{entry.name}", link, descriptor)
         except OSError as error:
             if error.errno not in _GONE:
@@ -243,6 +243,16 @@ class Packer:
             self._sink.write(piece)
             left -= len(piece)
         self._sink.write(tarwriter.padding(size))
+
+
+def _link(name: str, directory: int) -> bytes:
+    """Where a symbolic link leads. Raises FileNotFoundError when something else has taken its place meanwhile."""
+    try:
+        return os.fsencode(os.readlink(name, dir_fd=directory))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from None
+        raise
 
 
 def _xattrs(place: str, *, follow: bool) -> dict[bytes, bytes]:

@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found,unused-ignore]
 import ctypes
 import os
 
-from pycontainerd.linux.libc import libc, oserror
+from pycontainerd.linux.libc import libc, oserror, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ RECORD = 128
 
 _SFD_NONBLOCK, _SFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _SIG_BLOCK, _SIG_SETMASK = 0, 2
+_THREADS = (32, 33)
+_SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 
 
 class _Set(ctypes.Structure):
@@ -59,12 +61,22 @@ def reset() -> None:
     empty = _Set()
     libc.sigprocmask(_SIG_SETMASK, ctypes.byref(empty), None)
     for number in range(1, SIGRTMAX + 1):
-        if number in (SIGKILL, SIGSTOP, 32, 33):  # 32 and 33 belong to the threads library
+        if number in (SIGKILL, SIGSTOP, *_THREADS):
             continue
         try:
             _signal.signal(number, _signal.SIG_DFL)
         except (OSError, ValueError):
             pass
+    _reset_threads()
+
+
+def _reset_threads() -> None:
+    """The C library hands out neither of its own two signals, and its posix_spawn(3) leaves them ignored in whatever it
+    starts, so a process may be born with them ignored: they are asked of the kernel, where its number is known."""
+    number = _SYS_RT_SIGACTION.get(os.uname().machine)
+    if number is not None:
+        for signal in _THREADS:
+            syscall("reset signal", number, signal, b"\0" * 32, None, 8)
 
 
 def default(number: int) -> None:

@@ -65,6 +65,7 @@ class Recovery:
         self._tasks, self._settings, self._containers = tasks, settings, containers
         self._dead: list[tuple[_Known, Remains]] = []
         self._ended: list[tuple[Task, list[Exit]]] = []
+        self._sockets: set[str] = set()
 
     async def run(self) -> Recovered:
         """Reconnect, clean up, collect; never raises for a bad bundle."""
@@ -76,6 +77,8 @@ class Recovery:
                 if not isinstance(outcome, Exception):
                     raise outcome
                 _log.error("bundle not recovered", namespace=bundle.namespace, container=bundle.id, error=str(outcome))
+        if strays := await self._tasks.shims.end_strays(self._sockets):
+            _log.info("shims without a bundle", count=strays)
         adopted, buried, leaked = (outcomes.count(kind) for kind in ("adopted", "buried", "leaked"))
         return Recovered(adopted, buried, leaked, len(found) - adopted - buried - leaked)
 
@@ -93,6 +96,8 @@ class Recovery:
             return outcome
 
     async def _judge(self, known: _Known, log: LogFifo | None) -> str:
+        if known.bootstrap is not None:
+            self._sockets.add(known.bootstrap.address.removeprefix("unix://"))
         shim = await self._reach(known)
         if shim is None:
             await self._bury(known)

@@ -23,9 +23,10 @@ from pycontainerd.runtime import grpc_shim, ttrpc
 from pycontainerd.runtime.bundle import save_bootstrap
 from pycontainerd.runtime.logfifo import LogFifo
 from pycontainerd.runtime.template import ShimRequest
+from shim.sockets import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Container, Coroutine, Mapping
 
     from pycontainerd.core.bundle import Bundle
     from pycontainerd.core.runtimes import ShimChoice
@@ -319,6 +320,22 @@ class Shims:
             with contextlib.suppress(OSError):
                 os.unlink(path)
 
+    async def end_strays(self, known: Container[str]) -> int:
+        """End the built-in shims that no bundle names, and remove the sockets of dead ones; return how many there were.
+
+        A daemon that died between the removal of a bundle and Shutdown leaves such a shim. ``known`` are the paths of
+        sockets that bundles name. A shim that has a container all the same refuses to end.
+        """
+        strays = [path for path in await self._offload(_sockets, self._settings.socket_dir) if path not in known]
+        for path in strays:
+            bootstrap = Bootstrap(f"unix://{path}", 3)
+            if not await self._offload(answers, path):
+                self.drop_socket(bootstrap)
+                continue
+            with contextlib.suppress(Unknown):
+                await self.release(await self._connect("", bootstrap, self._settings.builtin_binary), "")
+        return len(strays)
+
     def disconnect_all(self) -> None:
         """Close every connection and the template; the shims live on."""
         for shim in list(self._live.values()):
@@ -326,6 +343,13 @@ class Shims:
             shim.disconnect()
         self._live.clear()
         self._template.close()
+
+
+def _sockets(directory: str) -> list[str]:
+    try:
+        return [f"{directory}/{name}" for name in os.listdir(directory)]
+    except FileNotFoundError:
+        return []
 
 
 async def connect_task(shim: Shim, id: str) -> task_pb2.ConnectResponse:

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
+from pycontainerd.core.bundle import Bundle
 from pycontainerd.core.errors import NotFound, PycontainerdError
 from pycontainerd.core.tasks import CreateTask, Status, Stdio
 from pycontainerd.core.values import Mount
@@ -298,6 +300,24 @@ async def test_a_daemon_killed_while_it_recovers_is_followed_by_one_that_does(ho
         assert len(_exits(host, "c2")) == 1
         with pytest.raises(NotFound):
             await host.tasks.get(host.namespace, "c2")
+
+
+async def test_shims_that_no_bundle_names_are_ended(host: Host) -> None:
+    await host.run(host.add("c1", SLEEP))
+    engine = host.engine
+    assert engine is not None
+    bundle = Bundle(f"{host.base}/none", host.namespace, "stray")
+    os.mkdir(bundle.path)
+    stray = await engine.shims.start_builtin(bundle, engine.shims.address_for(bundle, {}))
+    await host.stop()
+    os.rmdir(bundle.path)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{host.state}/s/dead")
+    await host.start()
+    await host.settled()
+    assert not os.path.exists(stray.bootstrap.path)
+    assert len(os.listdir(f"{host.state}/s")) == 1
+    assert (await host.tasks.get(host.namespace, "c1")).status == Status.RUNNING
 
 
 async def test_bundles_that_make_no_sense_do_not_stop_the_start(host: Host) -> None:
