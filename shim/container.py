@@ -40,6 +40,7 @@ class Container:
         self.checkpoint = ""
         self.criu: list[str] = []
         self.create_arguments: list[str] = []
+        self.forgotten = False  # by the runtime
         self.cgroup: Cgroup | None = None
         self._oom: OomWatch | None = None
         self._starting_execs = 0

@@ -1,4 +1,4 @@
-"""From the template to a shim: everything the new process must not inherit."""
+"""From the template to a shim: what the new process must not inherit, and what makes it somebody's."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from pycontainerd.linux import cgroup, fds, prctl, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from shim.template import ShimRequest
+    from shim.request import ShimRequest
 
 
-def become(request: ShimRequest, keep: tuple[int, ...]) -> None:
-    """Drop what belongs to others: descriptors, directory, signals, OOM score, group. Raises OSError."""
-    log = _open_log(request.bundle)
+def undress(keep: tuple[int, ...]) -> None:
+    """Drop what belongs to the template: descriptors but `keep`, directory, signals. Raises OSError."""
     fds.null_stdio()
-    if log >= 0:
-        os.dup2(log, 2)
     fds.close_all_but((0, 1, 2, *keep))
     signals.default(signals.SIGINT)  # the template has the others at their defaults; see its main
     os.chdir("/")
     os.umask(0o022)
     prctl.set_subreaper()
+
+
+def become(request: ShimRequest) -> None:
+    """Take what is the shim's own: log, name, OOM score, group. Raises OSError."""
+    log = _open_log(request.bundle)
+    if log >= 0:
+        os.dup2(log, 2)
+        os.close(log)
     prctl.set_name("pycontainerd-shim")
     if request.oom_score_adj is not None:
         prctl.set_oom_score(request.oom_score_adj)

@@ -19,6 +19,10 @@ class Log:
     __slots__ = ("fields", "threshold")
 
     def __init__(self, level: str = "info", fields: str = "") -> None:
+        self.become(level, fields)
+
+    def become(self, level: str, fields: str) -> None:
+        """Take a level (`info` if unknown) and what stands at the end of each line."""
         self.threshold = LEVELS.get(level.lower(), 2)
         self.fields = fields
 

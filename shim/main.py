@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pycontainerd.linux.sealed import Sealed
     from shim.container import Container
-    from shim.template import ShimRequest
+    from shim.request import ShimRequest
 
 FLUSH = 5.0
 """Seconds that the last events may take to reach the daemon."""
@@ -34,11 +34,21 @@ THOROUGH = 20
 """One collection in so many looks at old objects, too; that copies pages which are shared with the template."""
 
 
-def run(request: ShimRequest, listener: _socket.socket, program: Sealed | None = None) -> None:
+class Embryo:
+    """What every shim is made of before it is known whose it will be: its log, its loop, its ear for children."""
+
+    __slots__ = ("children", "log", "loop")
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.loop = Loop(self.log)
+        self.children = Children(self.loop, self.log)
+
+
+def run(embryo: Embryo, request: ShimRequest, listener: _socket.socket, program: Sealed | None = None) -> None:
     """Serve until Shutdown."""
-    log = Log(request.log_level, f" id={request.id} namespace={request.namespace}")
-    loop = Loop(log)
-    children = Children(loop, log)
+    log, loop, children = embryo.log, embryo.loop, embryo.children
+    log.become(request.log_level, f" id={request.id} namespace={request.namespace}")
     events = Publisher(loop, log, request.events, request.namespace)
     defaults = Defaults(request.runtime, request.runtime_root, program)
     shim = Shim(request.namespace, loop, children, events, log, defaults)

@@ -20,13 +20,14 @@ GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-i
 
 
 class Spec:
-    """What was found: whether the container has a pid namespace of its own, and an OOM score of its own."""
+    """What was found: whether the container has a pid namespace of its own, an OOM score of its own, poststop hooks."""
 
-    __slots__ = ("own_oom_score", "own_pids")
+    __slots__ = ("own_oom_score", "own_pids", "poststop")
 
-    def __init__(self, own_pids: bool, own_oom_score: bool) -> None:
+    def __init__(self, own_pids: bool, own_oom_score: bool, poststop: bool = False) -> None:
         self.own_pids = own_pids
         self.own_oom_score = own_oom_score
+        self.poststop = poststop
 
 
 def load(bundle: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def prepare(bundle: str, rootfs: str) -> Spec:
         _resolve_user(bundle, rootfs)
     elif not text.lstrip().startswith("{"):
         load(bundle)  # says what is wrong
-    return Spec(_own_pids(text), '"oomScoreAdj"' in text)
+    return Spec(_own_pids(text), '"oomScoreAdj"' in text, '"poststop"' in text)
 
 
 def _resolve_user(bundle: str, rootfs: str) -> None:

@@ -1,4 +1,4 @@
-"""The template: one warm, single-threaded process that forks a shim for each request.
+"""The template: one warm, single-threaded process from which every shim is forked.
 
 The daemon starts it once, as
 
@@ -39,6 +39,8 @@ What a shim leaves in a container's bundle, for a daemon that was away:
                               {"pid": int, "status": int, "seconds": int, "nanos": int}, written and renamed before
                               the exit event is published; removed together with its exec or bundle
 
+A request is taken by a process that was forked before it came (see `standby`).
+
 The rules of the fork: the new process keeps the listening socket and nothing else, reads no file of the package and
 imports nothing any more, has null stdio plus the log FIFO, a session of its own, default signals, its own OOM score,
 and is the reaper of everything below it. It must not notice when the template or the daemon dies.
@@ -49,31 +51,23 @@ from __future__ import annotations
 import _socket
 import gc
 import os
-import select
 import sys
 
 import shim.preload  # noqa: F401 - first of all: what is rarely used must lie apart from the rest
 from pycontainerd.linux import cgroup, fds, idmap, openat2, prctl, signals
 from pycontainerd.linux.libc import libc
-from pycontainerd.linux.sealed import Sealed
 from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
 from pycontainerd.wire.messages import events_task, events_ttrpc, google, task_v3, ttrpc, types_runc
 from shim.context import HIERARCHIES
-from shim.fork import become
 from shim.jsontext import dumps, loads
 from shim.log import Log
-from shim.main import run
 from shim.runtime import default_binary
-from shim.sockets import CONTROL, MESSAGE, TEMPLATE_IDLE, TEMPLATE_SOCKET, listen, unlink
+from shim.sockets import CONTROL, TEMPLATE_IDLE, TEMPLATE_SOCKET, unlink
+from shim.standby import Source, serve
 from shim.stdio.jsonlines import Encoder
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, NoReturn
-
 _IDLE = 600
-_PATIENCE = 5.0
 _HOT = (
     ttrpc.Request,
     ttrpc.Response,
@@ -100,186 +94,6 @@ _HOT = (
     google.Empty,
 )
 """What every container's life takes; the others are linked when they are first needed, by shims that need them."""
-
-
-_OPTIONAL = ("runtime", "runtime_root", "program", "program_identity")
-
-
-class ShimRequest:
-    """One request, checked; the fields are those of the datagram."""
-
-    __slots__ = (
-        "bundle",
-        "cgroup",
-        "events",
-        "grpc_address",
-        "id",
-        "log_level",
-        "namespace",
-        "oom_score_adj",
-        "program",
-        "program_identity",
-        "runtime",
-        "runtime_root",
-        "socket",
-    )
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        """Raises ValueError naming the field that is missing or wrong."""
-        for name in ("namespace", "id", "bundle", "socket"):
-            if not isinstance(fields.get(name), str) or not fields[name]:
-                raise ValueError(f"template request: {name} must be a string that is not empty")
-        for name in ("events", "grpc_address", "log_level", "cgroup", *_OPTIONAL):
-            if not isinstance(fields.get(name) or "", str):
-                raise ValueError(f"template request: {name} must be a string")
-        score = fields.get("oom_score_adj")
-        if score is not None and (not isinstance(score, int) or not -1000 <= score <= 1000):
-            raise ValueError("template request: oom_score_adj must be a number from -1000 to 1000, or null")
-        self.namespace: str = fields["namespace"]
-        self.id: str = fields["id"]
-        self.bundle: str = fields["bundle"]
-        self.socket: str = fields["socket"].removeprefix("unix://")
-        self.events: str = fields.get("events") or ""
-        self.grpc_address: str = fields.get("grpc_address") or ""
-        self.log_level: str = fields.get("log_level") or "info"
-        self.oom_score_adj: int | None = score
-        self.cgroup: str = fields.get("cgroup") or ""
-        self.runtime: str = fields.get("runtime") or ""
-        self.runtime_root: str = fields.get("runtime_root") or ""
-        self.program: str = fields.get("program") or ""
-        self.program_identity: str = fields.get("program_identity") or ""
-
-
-class Birth:
-    """What a process that is to be a shim does first: understand the request, become it, and reply.
-
-    The template does none of it, because what the template writes to stops being shared with the shims forked before;
-    nor does the process between, because the shim would have to copy the same pages a second time.
-    """
-
-    def __init__(self, control: _socket.socket, default_runtime: str) -> None:
-        self._control = control
-        self._default_runtime = default_runtime
-
-    def live(self, data: bytes, descriptors: list[int]) -> NoReturn:
-        """Be the shim that the datagram asks for, until its end."""
-        status = 1
-        try:
-            born = self._born(data, descriptors)
-            if born is not None:
-                run(*born)
-                status = 0
-        finally:
-            os._exit(status)
-
-    def refuse(self, data: bytes, error: Exception) -> None:
-        """Reply that there is no shim for this request, and why."""
-        seq: object = None
-        try:
-            fields = loads(data)
-            seq = fields.get("seq") if isinstance(fields, dict) else None
-        except ValueError:
-            pass
-        self._control.send(dumps({"seq": seq, "error": str(error)}).encode())
-
-    def _born(self, data: bytes, descriptors: list[int]) -> tuple[ShimRequest, _socket.socket, Sealed | None] | None:
-        """The request and what came with it, once the daemon has been told; None when it was told of an error."""
-        try:
-            fields = loads(data)
-            if not isinstance(fields, dict):
-                raise ValueError("template request: not a JSON object")
-            born = self._become(ShimRequest(fields), descriptors)
-        except (ValueError, OSError, RpcError) as error:
-            self.refuse(data, error)
-            return None
-        self._control.send(dumps({"seq": fields.get("seq"), "pid": os.getpid()}).encode())
-        self._control.close()
-        return born
-
-    def _become(
-        self, request: ShimRequest, descriptors: list[int]
-    ) -> tuple[ShimRequest, _socket.socket, Sealed | None]:
-        request.runtime = request.runtime or self._default_runtime or default_binary()
-        program = None
-        if request.program and descriptors:
-            program = Sealed(request.program, request.program_identity, descriptors.pop())
-        keep = [self._control.fileno(), *((program.fd,) if program is not None else ())]
-        if descriptors:
-            listener = _socket.socket(fileno=descriptors[0])
-            become(request, (listener.fileno(), *keep))
-            return request, listener, program
-        listener = listen(request.socket)
-        try:
-            become(request, (listener.fileno(), *keep))
-        except OSError:
-            unlink(request.socket)
-            raise
-        return request, listener, program
-
-
-def serve(control: _socket.socket, default_runtime: str, idle: int | None = None) -> None:
-    """Fork a process for each request until the other end is closed, or nothing has come for `idle` milliseconds.
-
-    Nothing may happen here between two forks that is not needed: see `Birth`.
-    """
-    poll = select.poll()
-    poll.register(control.fileno(), select.POLLIN)
-    fork, wait, ready = os.fork, os.waitpid, poll.poll
-    while True:
-        if not ready(idle):
-            return
-        pid = fork()
-        if pid == 0:
-            _between(control, default_runtime, idle is not None)
-        if wait(pid, 0)[1] == _END:
-            return
-
-
-_END = 7 << 8
-"""Wait status of a process that found the end of the file."""
-
-
-def _between(control: _socket.socket, default_runtime: str, shared: bool) -> NoReturn:
-    """The process between, which leaves the shim to be nobody's child; it takes the datagram and does no more."""
-    status = 1
-    try:
-        if shared:
-            control = _accept(control)
-        data, descriptors = _receive(control)
-        if data:
-            os.setsid()  # a session of its own, which the shim is in but does not lead
-            _fork_shim(control, default_runtime, data, descriptors)
-        status = 0 if data or shared else _END >> 8
-    finally:
-        os._exit(status)
-
-
-def _fork_shim(control: _socket.socket, default_runtime: str, data: bytes, descriptors: list[int]) -> None:
-    birth = Birth(control, default_runtime)
-    try:
-        child = os.fork()
-    except OSError as error:
-        birth.refuse(data, error)
-        return
-    if child == 0:
-        birth.live(data, descriptors)
-
-
-def _receive(control: _socket.socket) -> tuple[bytes, list[int]]:
-    """One datagram with its descriptors; nothing at the end of the file."""
-    try:
-        return fds.receive_fds(control, MESSAGE, 2)
-    except ConnectionResetError:
-        return b"", []
-
-
-def _accept(listener: _socket.socket) -> _socket.socket:
-    """The next connection to a shared template; its peer must be of the same user, and speak at once."""
-    connection = fds.accept(listener)
-    if fds.peer_uid(connection) != os.getuid():
-        os._exit(1)
-    connection.settimeout(_PATIENCE)
-    return connection
 
 
 class ImportForbidden(ImportError):
@@ -346,6 +160,7 @@ def main() -> None:
     os.set_inheritable(CONTROL, False)
     runtime = _probe()
     warm()
-    serve(control, runtime, int(os.environ.get(TEMPLATE_IDLE, _IDLE)) * 1000 if shared else None)
+    idle = int(os.environ.get(TEMPLATE_IDLE, _IDLE)) * 1000 if shared else None
+    serve(Source(control, runtime, idle))
     if shared:
         unlink(os.environ.get(TEMPLATE_SOCKET, ""))

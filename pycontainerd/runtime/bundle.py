@@ -10,6 +10,8 @@ import contextlib
 import os
 import shutil
 import stat
+import time
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
@@ -21,11 +23,15 @@ from pycontainerd.linux.mount import unmount_all
 from pycontainerd.linux.mountcall import MNT_DETACH
 from pycontainerd.wire import failpoint
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NONE: Mapping[str, bytes] = {}
 _FULL = {28, 122}  # ENOSPC, EDQUOT
 
 
-def create(bundle: Bundle, config: bytes, *, group: int | None = None) -> None:
-    """Make the bundle with ``config.json``, ``rootfs``, the ``log`` fifo and the ``work`` link.
+def create(bundle: Bundle, config: bytes, *, group: int | None = None, files: Mapping[str, bytes] = _NONE) -> None:
+    """Make the bundle with ``config.json``, ``rootfs``, the ``log`` fifo, the ``work`` link and further files by name.
 
     It is put together under a dotted name and renamed into place. ``group`` (a gid) opens the directory to the mapped
     root of a user namespace. Raises AlreadyExists, ResourceExhausted on a full disk, Unknown for other failures.
@@ -38,6 +44,8 @@ def create(bundle: Bundle, config: bytes, *, group: int | None = None) -> None:
         os.mkdir(building, 0o700)
         failpoint.hit("bundle.create.dir")
         _fill(Bundle(bundle.namespace, bundle.id, building, bundle.work), config)
+        for file, data in files.items():
+            write_file(f"{building}/{file}", data)
         if group is not None:
             os.chown(building, -1, group)
             os.chmod(building, 0o710)
@@ -101,6 +109,11 @@ def read_file(path: str, limit: int = 16 << 20) -> bytes:
         return file.read(limit)
 
 
+def bootstrap_files(bootstrap: Bootstrap, shim_binary: str) -> dict[str, bytes]:
+    """What ``save_bootstrap`` saves, for a bundle that is to be made with it."""
+    return {"bootstrap.json": bootstrap.to_json().encode(), "shim-binary-path": shim_binary.encode()}
+
+
 def save_bootstrap(bundle: Bundle, bootstrap: Bootstrap, shim_binary: str) -> None:
     """Remember how to reach the shim and which binary it is of."""
     replace_file(bundle.bootstrap, bootstrap.to_json().encode())
@@ -138,21 +151,30 @@ def parse_bootstrap(data: bytes) -> Bootstrap:
 
 
 def remove(bundle: Bundle) -> None:
-    """Take the bundle and its work directory away; idempotent.
+    """Take the bundle and its work directory away; idempotent. Raises OSError."""
+    discard(retire(bundle))
+
+
+def retire(bundle: Bundle) -> str:
+    """Free the bundle's name, which leaves a directory for ``discard`` (or the next start); idempotent.
 
     ``rootfs`` goes first and only by rmdir: as long as a container's files are mounted there nothing is walked. Then
     the bundle is renamed, so that a name is free or taken but never half there. Raises OSError.
     """
     parent, name = os.path.split(bundle.path)
-    doomed = f"{parent}/.{name}"
+    doomed = f"{parent}/.{name}.{time.monotonic_ns():x}"
     _remove_rootfs(bundle.rootfs)
     failpoint.hit("bundle.remove.rename")
-    _remove_tree(doomed)
     with contextlib.suppress(FileNotFoundError):
         os.rename(bundle.path, doomed)
     failpoint.hit("bundle.remove.tree")
-    _remove_tree(doomed)
     _remove_work(bundle)
+    return doomed
+
+
+def discard(doomed: str) -> None:
+    """Remove what ``retire`` has left. Raises OSError."""
+    _remove_tree(doomed)
 
 
 def _remove_rootfs(path: str) -> None:

@@ -143,25 +143,21 @@ class Preparer:
             self._foreign.resolve(choice.binary)
         bundle = bundle_of(self._settings.state, self._settings.root, namespace, container.id)
         bootstrap = self._shared_shim(namespace, container, request)
+        joins = bootstrap is not None
         bpf, program = "", None
         if choice.builtin:
             config = self._settings.runtimes.get(runtime, RuntimeConfig())
             options, binary = self._builtin_options(options, config, view)
             bpf = self._filter(view) if is_crun(binary) else ""
             program = self._programs.get(binary)
-        prepared = Prepared(
-            bundle,
-            choice,
-            request.rootfs,
-            options,
-            bootstrap,
-            bootstrap is not None,
-            bool(container.sandbox),
-            program=program,
-        )
+            if bootstrap is None:
+                bootstrap = self._shims.address_for(bundle, view.annotations)
+        sandboxed = bool(container.sandbox)
+        prepared = Prepared(bundle, choice, request.rootfs, options, bootstrap, joins, sandboxed, program=program)
+        files = {} if bootstrap is None else bundles.bootstrap_files(bootstrap, self._builtin_binary)
         try:
-            self._make(bundle, self._config(namespace, container, view, bpf), view.root_group)
-            return self._complete(prepared, view, container, request)
+            self._make(bundle, self._config(namespace, container, view, bpf), view.root_group, files)
+            return self._complete(prepared, container, request)
         except BaseException:
             self.discard(prepared)
             raise
@@ -198,31 +194,27 @@ class Preparer:
     def _filter(self, view: SpecView) -> str:
         return self._seccomp.get(view.seccomp) if view.seccomp is not None else ""
 
-    def _make(self, bundle: Bundle, config: bytes, group: int | None) -> None:
+    def _make(self, bundle: Bundle, config: bytes, group: int | None, files: Mapping[str, bytes]) -> None:
         try:
-            bundles.create(bundle, config, group=group)
+            bundles.create(bundle, config, group=group, files=files)
         except AlreadyExists:
             # No task has this id (it is reserved), so this is what an earlier cleanup could not remove.
             _log.warning("stale bundle removed", namespace=bundle.namespace, container=bundle.id)
             binary = bundles.read_file(bundle.shim_binary).decode() or self._builtin_binary
             lay_out(self._foreign, bundle, binary)
             bundles.remove(bundle)
-            bundles.create(bundle, config, group=group)
+            bundles.create(bundle, config, group=group, files=files)
 
-    def _complete(self, prepared: Prepared, view: SpecView, container: Container, request: CreateTask) -> Prepared:
-        bundle, bootstrap, checkpoint = prepared.bundle, prepared.bootstrap, ""
+    def _complete(self, prepared: Prepared, container: Container, request: CreateTask) -> Prepared:
+        bundle, checkpoint = prepared.bundle, ""
         if prepared.joins and prepared.sandboxed:
             bundles.write_file(bundle.sandbox, container.sandbox.encode())
-        if bootstrap is None and prepared.choice.builtin:
-            bootstrap = self._shims.address_for(bundle, view.annotations)
-        if bootstrap is not None:
-            bundles.save_bootstrap(bundle, bootstrap, self._builtin_binary)
         failpoint.hit("task.create.bundle")
         if request.checkpoint is not None and request.checkpoint.digest:
             checkpoint = self._checkpoints.unpack(bundle, request.checkpoint)
         rootfs, mounts = self._activate(bundle, request.rootfs)
         failpoint.hit("task.create.mounts")
-        return replace(prepared, rootfs=rootfs, bootstrap=bootstrap, mounts=mounts, checkpoint=checkpoint)
+        return replace(prepared, rootfs=rootfs, mounts=mounts, checkpoint=checkpoint)
 
     def _activate(self, bundle: Bundle, rootfs: Sequence[Mount]) -> tuple[Sequence[Mount], str]:
         """The mounts left for the shim, and the name of the activation ("" for none)."""
@@ -242,8 +234,21 @@ class Preparer:
 
     def remove(self, bundle: Bundle, mounts: str) -> None:
         """Remove a bundle whose shim is gone and deactivate its mounts; never raises."""
+        if doomed := self.retire(bundle, mounts):
+            self.discard_retired(doomed)
+
+    def discard_retired(self, doomed: str) -> None:
+        """Remove what ``retire`` has left; never raises."""
         try:
-            bundles.remove(bundle)
+            bundles.discard(doomed)
+        except OSError as error:
+            _log.warning("bundle not removed", path=doomed, error=str(error))
+
+    def retire(self, bundle: Bundle, mounts: str) -> str:
+        """As ``remove``, but for the files: return the directory that holds them by now ("" for none); never raises."""
+        doomed = ""
+        try:
+            doomed = bundles.retire(bundle)
         except OSError as error:
             _log.warning("bundle not removed", namespace=bundle.namespace, container=bundle.id, error=str(error))
         if mounts and self._mounts is not None:
@@ -253,6 +258,7 @@ class Preparer:
             self._volumes.detach(bundle.namespace, bundle.id)
         if self._network is not None:
             self._network.released(bundle.namespace, bundle.id)
+        return doomed
 
 
 def _options(container: Container, request: CreateTask) -> AnyValue | None:

@@ -233,7 +233,8 @@ class Tasks:
             # The shim needs nothing any more of what is removed below, so nobody waits until it has answered.
             self.spawn(self.shims.release(task.shim, task.id, sandboxed=task.sandboxed))
             failpoint.hit("task.delete.released")
-            await self.offload(self.preparer.remove, task.bundle, task.mounts)
+            if doomed := await self.offload(self.preparer.retire, task.bundle, task.mounts):
+                self.spawn(self.offload(self.preparer.discard_retired, doomed))
             self.table.remove(task)
             task.finish(task.deleted)
             if unknown is not None:

@@ -129,7 +129,7 @@ def run_init(container: Container, verb: str, extra: list[str] | None = None) ->
     finally:
         if console is not None:
             console.close()
-    container.find_cgroup()
+    container.shim.loop.soon(container.find_cgroup)  # nothing that may come before needs to know
     _free_oom_score(container)
     stdio.start()
 

@@ -10,6 +10,7 @@ from pycontainerd.wire.messages.task_v3 import DeleteResponse
 from pycontainerd.wire.times import now
 from shim import bundle as files
 from shim.errors import from_oserror, not_found, unknown
+from shim.loop import drive
 from shim.states import CREATED, check
 
 TYPE_CHECKING = False
@@ -89,9 +90,36 @@ def _delete_init(container: Container, trace: NoTrace) -> Steps[DeleteResponse]:
     return answer
 
 
+def forget_when_over(container: Container) -> None:
+    """Have the runtime forget the container as soon as init has ended and everybody was told.
+
+    A client asks for it next, nearly always, and by then most of it is done. Where a hook is to run or a process may
+    have outlived init, it is left to that client.
+    """
+    spec, loop = container.spec, container.shim.loop
+    if spec is None or not spec.own_pids or spec.poststop:
+        return
+
+    def over(_value: object, error: BaseException | None) -> None:
+        if error is not None:
+            container.shim.journal.debug(f"{container.id} is left to be deleted: {error}")
+
+    container.init.ended.then(lambda: loop.soon(lambda: drive(_forget(container), over)))
+
+
+def _forget(container: Container) -> Steps[None]:
+    yield from container.turns.take()
+    try:
+        if container.shim.containers.get(container.id) is container and not container.forgotten:
+            yield from container.runtime.call("delete", [], id=container.id, log=container.log())
+            container.forgotten = True
+    finally:
+        container.turns.give()
+
+
 def _runtime_delete(container: Container) -> Steps[None]:
     """Plainly first; by force when the runtime sees more of the container than we do. Gone already is fine."""
-    if not container.init.pid:
+    if not container.init.pid or container.forgotten:
         return
     try:
         yield from container.runtime.call("delete", [], id=container.id, log=container.log())

@@ -13,6 +13,7 @@ from shim.runtime import NULL_STDIO
 from shim.states import STOPPED, check
 from shim.stdio.setup import Owner, Stdio
 from shim.task.create import run_init
+from shim.task.delete import forget_when_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ def _start_init(container: Container) -> Steps[None]:
     if container.checkpoint:
         work = ["--work-path", container.criu[0]] if container.criu else []
         yield from run_init(container, "restore", ["--detach", "--image-path", container.checkpoint, *work])
+        container.watch_oom()
     else:
+        shim.loop.soon(container.watch_oom)  # while the runtime works
         yield from container.runtime.call("start", [], id=container.id, log=container.log())
     init.runs()
     shim.events.publish(TaskStart(container_id=container.id, pid=init.pid))
-    container.watch_oom()
+    forget_when_over(container)
 
 
 def _start_exec(container: Container, process: Process) -> Steps[None]:

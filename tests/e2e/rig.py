@@ -84,6 +84,14 @@ class Rig:
         self.program.clean()
         self.ok("network", "prune", "-f")
 
+    def returned_to(self, before: dict[str, str]) -> bool:
+        """Whether the traces are what they were, once the kernel has taken the links of dead namespaces away."""
+        deadline = time.monotonic() + 10
+        while (now := self.trace()) != before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert now == before
+        return True
+
     def trace(self) -> dict[str, str]:
         """What the kernel has on this host: links, addresses, rules; namespaces and mounts of the daemon's."""
         inside = ["nsenter", f"--net={self.world.path}"]

@@ -36,7 +36,7 @@ def rig(made: Rig) -> Iterator[Rig]:
     yield made
     made.tidy()
     if made.ours:
-        assert made.trace() == before
+        assert made.returned_to(before)
 
 
 def test_a_published_web_server(rig: Rig) -> None:

@@ -49,7 +49,7 @@ def rig(made: Rig) -> Iterator[Rig]:
     if made.daemon.process is None:
         made.daemon.start()
     made.tidy()
-    assert made.trace() == before
+    assert made.returned_to(before)
 
 
 def killed(rig: Rig) -> None:
@@ -156,4 +156,4 @@ def test_over_and_over(rig: Rig) -> None:
         rig.ok("network", "disconnect", "one", "still")
         if turn % 5 == 0:
             rig.ok("run", "--rm", "--network", "one", "-p", "8080:80", "busybox", "true")
-    assert rig.trace() == before
+    assert rig.returned_to(before)

@@ -172,6 +172,8 @@ def test_who_wants_to_leave_a_dead_daemon_can(own: Pyctr) -> None:
 def test_several_at_one_terminal_and_one_of_them_asleep(pyctr: Pyctr) -> None:
     pyctr.ok("run", "-dit", "--name", "sh", "busybox", "sh")
     with pyctr.terminal("attach", "sh") as first, pyctr.terminal("attach", "sh") as second:
+        second.type("echo here-$((1+1))\r")  # by the time it sees this, it is attached
+        second.expect("here-2")
         first.type("echo both-$((1+1))\r")
         first.expect("both-2")
         second.expect("both-2")

@@ -64,7 +64,7 @@ def test_an_overlay_network_spans_two_hosts(world: World, host: NetDaemon, secon
     second.remove("there")
     for daemon in (host, second):
         daemon.networks.Remove(pb.RemoveNetworkRequest(network="wide"))
-    assert not [name for name in world.links() if name.startswith("pc")]
+    eventually(lambda: not [name for name in world.links() if name.startswith("pc")])
 
 
 def eventually(check: Callable[[], bool]) -> None:

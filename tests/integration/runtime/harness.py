@@ -158,12 +158,18 @@ class Host:
     async def settled(self) -> None:
         """Wait for what the task manager still does in the background, and for shims to be gone."""
         assert self.engine is not None
-        while work := {task for task in self.tasks._background if not task.done()}:
-            await asyncio.wait(work)
+        await self.rested()
         for shim in list(self.engine.shims._live.values()):
             if not shim.holds:
                 await shim.gone.wait()
         await asyncio.sleep(0.05)
+
+    async def rested(self, limit: float | None = None) -> None:
+        """Wait for what the task manager still does in the background."""
+        while work := {task for task in self.tasks._background if not task.done()}:
+            done, _ = await asyncio.wait(work, timeout=limit)
+            if not done:
+                return
 
     async def clean(self) -> None:
         """End everything, whatever the test has done, and check that nothing is left."""
@@ -176,6 +182,7 @@ class Host:
                 async with asyncio.timeout(10):
                     await self.tasks.wait(self.namespace, task.id)
                 await self.tasks.delete(self.namespace, task.id)
+        await self.rested(5)
         await self.stop()
         await asyncio.sleep(0.1)
         left = self.leftovers()

@@ -337,6 +337,7 @@ async def test_joining_a_shim_by_its_address(host: Host) -> None:
         await tasks.kill(ns, name, "", signal.SIGKILL, all=False)
         await tasks.wait(ns, name)
         await tasks.delete(ns, name)
+    await host.rested()
     assert host.leftovers() == []
 
 

@@ -12,8 +12,8 @@ from tests.integration.shim.harness import Host
 pytestmark = pytest.mark.root
 
 SHIMS = 8
-LIMIT = 3700
-"""Kilobytes. Measured: 2600 with 20 shims, of which 2350 are their own; fewer shims bear more of the template each."""
+LIMIT = 3600
+"""Kilobytes of memory that is no file's. Measured: 3050 to 3300; with 20 shims, which share the template, 2600."""
 
 
 def test_a_shim_stays_small() -> None:
@@ -32,4 +32,5 @@ def test_a_shim_stays_small() -> None:
 
 def _pss(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    # What is a file's is shared with every other interpreter that happens to run.
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))

@@ -21,13 +21,13 @@ from shim import bundle as files
 from shim import trace
 from shim.children import Exit, status_of
 from shim.launch import socket_path
+from shim.request import ShimRequest
 from shim.runtime import failure, find, last_error
 from shim.sockets import PYTHON_FLAGS
 from shim.spec import group_of, prepare
 from shim.start import Flags, bootstrap_params
 from shim.stdio.output import TAIL, Tail
 from shim.task.checkpoint import flags as checkpoint_flags
-from shim.template import ShimRequest
 
 ROOT = Path(__file__).resolve().parents[3]
 
