@@ -16,7 +16,7 @@ import structlog
 from pycontainerd.core.errors import PycontainerdError
 from pycontainerd.core.platforms import from_machine
 from pycontainerd.core.version import VERSION
-from pycontainerd.daemon import monitoring, sockets, telemetry
+from pycontainerd.daemon import hardening, monitoring, sockets, telemetry
 from pycontainerd.daemon.identity import identify
 from pycontainerd.daemon.networking import Networking, build_network
 from pycontainerd.daemon.plugins import plugins
@@ -155,6 +155,7 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     await offload(forget_dead, stores.leases, stores.content, spaces)
     stores.collector.start()
     requests = Requests(supervisor, stores.network.containers, offload)
+    await hardening.confine()
     await _serve(config, stack, sight, _services(config, stack, sight, stores, engine, requests))
     # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
     asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, go_on, engine, supervisor)

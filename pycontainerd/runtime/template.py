@@ -7,6 +7,7 @@ have come up nevertheless, so the socket is tried before a second one is forked.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -27,6 +28,7 @@ REQUEST_LIMIT = 10.0
 """Seconds the template has for one shim; measured in milliseconds when all is well."""
 _ATTEMPTS = 3
 _FULL_PAUSE = 0.002
+_BACKLOG = 128
 _PROGRAM = (
     "import os, sys; fd = int(sys.argv.pop()); "
     "os.dup2(fd, 3) if fd != 3 else os.set_inheritable(3, True); fd == 3 or os.close(fd); "
@@ -129,9 +131,11 @@ class Template:
         self._replies[sequence] = future
         control = self._socket
         assert control is not None
+        descriptors = () if program is None else (program,)
         try:
             async with asyncio.timeout(REQUEST_LIMIT):
-                await _send(control, message, () if program is None else (program,))
+                with _listening(request.socket) as listener:
+                    await _send(control, message, (listener.fileno(), *descriptors))
                 return await future
         except TimeoutError:
             raise DeadlineExceeded("shim", request.id, f"the template did not fork it in {REQUEST_LIMIT:g} s") from None
@@ -198,6 +202,28 @@ class Template:
         """End the template; its shims live on. Idempotent."""
         if self._socket is not None:
             self._drop()
+
+
+def _listening(path: str) -> socket.socket:
+    """A socket that listens at ``path``, mode 0600, in place of a dead leftover. Raises Unknown naming the path.
+
+    A shim could make it itself, but every page that it writes to while doing so is its own for as long as it lives.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(made.fileno(), 0o600)  # the name gets the mode of the socket
+        try:
+            made.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or _answers(path):
+                raise
+            os.unlink(path)
+            made.bind(path)
+        made.listen(_BACKLOG)
+    except OSError as error:
+        made.close()
+        raise Unknown(f"cannot start the shim: cannot listen at {path}: {error.strerror}") from error
+    return made
 
 
 async def _send(control: socket.socket, message: bytes, descriptors: Sequence[int]) -> None:

@@ -153,6 +153,36 @@ def test_the_systemd_cgroup_driver_makes_a_scope(tmp_path: Path) -> None:
         subprocess.run(["ctr", "-a", SOCKET, "container", "rm", "scoped"], check=False)
 
 
+def test_containers_are_confined_by_a_profile() -> None:
+    def confined(*options: str) -> str:
+        return pyctr(
+            "run", "--rm", "--network", "none", *options, IMAGE, "cat", "/proc/self/attr/current"
+        ).stdout.strip()
+
+    assert confined() == "pycontainerd-default (enforce)"
+    assert confined("--security-opt", "apparmor=unconfined") == "unconfined"
+    assert confined("--privileged") == "unconfined"
+    mount = ("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined")
+    script = "mount -t tmpfs none /tmp && echo mounted"
+    run = ("run", "--rm", "--network", "none", *mount)
+    assert "mounted" not in pyctr(*run, IMAGE, "sh", "-c", script, check=False).stdout
+    free = ("--security-opt", "apparmor=unconfined")
+    assert "mounted" in pyctr(*run, *free, IMAGE, "sh", "-c", script).stdout
+
+
+def test_the_journal_takes_logs(name: str) -> None:
+    pyctr(
+        "run", "-d", "--name", name, "--network", "none", "--log-driver", "journald", IMAGE, "echo", "into the journal"
+    )
+
+    def told() -> bool:
+        command = ["journalctl", "-o", "cat", f"CONTAINER_NAME={name}"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return shown == "into the journal\n"
+
+    until(told)
+
+
 def test_nothing_is_left(name: str) -> None:
     pyctr("run", "--rm", "--name", name, "--network", "none", IMAGE, "true")
     mounts = Path("/proc/self/mountinfo").read_text()
