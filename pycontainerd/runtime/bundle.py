@@ -7,6 +7,7 @@ crash leaves under such a name is swept at the next start.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NONE: Mapping[str, bytes] = {}
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 _FULL = {28, 122}  # ENOSPC, EDQUOT
 
 
@@ -162,10 +164,17 @@ def retire(bundle: Bundle) -> str:
     the bundle is renamed, so that a name is free or taken but never half there. Raises OSError.
     """
     parent, name = os.path.split(bundle.path)
-    doomed = f"{parent}/.{name}.{time.monotonic_ns():x}"
+    doomed = f"{parent}/.{name}"
     _remove_rootfs(bundle.rootfs)
     failpoint.hit("bundle.remove.rename")
-    with contextlib.suppress(FileNotFoundError):
+    try:
+        os.rename(bundle.path, doomed)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            raise
+        doomed += f".{time.monotonic_ns():x}"  # the last one of this name is still on its way out
         os.rename(bundle.path, doomed)
     failpoint.hit("bundle.remove.tree")
     _remove_work(bundle)

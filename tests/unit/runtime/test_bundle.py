@@ -78,6 +78,19 @@ def test_remove_is_idempotent_and_resumes(bundle: Bundle) -> None:
     assert os.listdir(os.path.dirname(bundle.work)) == []
 
 
+def test_a_name_is_free_while_its_last_bundle_is_still_on_its_way_out(bundle: Bundle) -> None:
+    parent = os.path.dirname(bundle.path)
+    doomed = []
+    for _ in range(3):
+        bundles.create(bundle, b"{}")
+        doomed.append(bundles.retire(bundle))
+    assert len(set(doomed)) == 3
+    assert sorted(os.listdir(parent)) == sorted(os.path.basename(path) for path in doomed)
+    for path in doomed:
+        bundles.discard(path)
+    assert os.listdir(parent) == []
+
+
 def test_files_somebody_wrote_into_rootfs_go_too_but_links_are_not_followed(bundle: Bundle, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
