@@ -183,6 +183,39 @@ def test_the_journal_takes_logs(name: str) -> None:
     until(told)
 
 
+def test_a_container_is_checkpointed_and_goes_on_from_there() -> None:
+    def ctr(*args: str, check: bool = True) -> str:
+        command = ["ctr", "-a", SOCKET, *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def gone(container: str) -> None:
+        ctr("task", "rm", "-f", container, check=False)
+        ctr("container", "rm", container, check=False)
+
+    image = next(line for line in ctr("images", "ls", "-q").split() if "vm/busybox" in line)
+    script = "n=0; while true; do n=$((n+1)); echo $n >/count; sleep 0.2; done"
+    run = ["run", "-d", "--runc-binary", "runc", "--null-io", image, "counter", "sh", "-c", script]
+
+    def count(container: str) -> int:
+        return int(ctr("task", "exec", "--exec-id", f"e{time.monotonic_ns()}", container, "cat", "/count") or 0)
+
+    try:
+        ctr(*run)
+        until(lambda: count("counter") >= 10)
+        ctr("container", "checkpoint", "--rw", "--task", "counter", "vm/checkpoint:latest")
+        gone("counter")
+        ctr("container", "restore", "--rw", "--live", "again", "vm/checkpoint:latest")
+        assert count("again") >= 10
+        seen = count("again")
+        until(lambda: count("again") > seen)
+    finally:
+        gone("counter")
+        gone("again")
+        ctr("images", "rm", "vm/checkpoint:latest", check=False)
+
+
 def test_nothing_is_left(name: str) -> None:
     pyctr("run", "--rm", "--name", name, "--network", "none", IMAGE, "true")
     mounts = Path("/proc/self/mountinfo").read_text()
