@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pycontainerd.wire.messages import task_v3
+from shim.sockets import CONTROL
 from tests.integration.shim.harness import eventually
 
 if TYPE_CHECKING:
@@ -22,14 +23,18 @@ pytestmark = pytest.mark.root
 
 
 def standbys(host: Host) -> list[int]:
-    """Processes of the template's that are neither itself nor a shim yet: they hold the other end of its socket."""
-    command, found = Path(f"/proc/{host.template.pid}/cmdline").read_bytes(), []
+    """Processes that hold the same end of the template's socket as it does itself, and are no children of it."""
+    found: list[int] = []
+    try:
+        link = Path(f"/proc/{host.template.pid}/fd/{CONTROL}").readlink()
+    except FileNotFoundError:
+        return found  # it is still being started
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == host.template.pid:
             continue
         try:
-            born = (entry / "comm").read_text() == "pycontainerd-shim\n"
-            if not born and (entry / "cmdline").read_bytes() == command:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent != host.template.pid and (entry / "fd" / str(CONTROL)).readlink() == link:
                 found.append(int(entry.name))
         except OSError:
             continue
