@@ -112,7 +112,7 @@ def test_a_container_with_a_hook_for_its_end_is_left_until_it_is_deleted(host: H
     told = host.base / "told"
     box = host.shim("one", ["/bin/true"])
     config = box.bundle / "config.json"
-    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"echo gone > {told}"]}
+    hook = {"path": "/bin/sh", "args": ["sh", "-c", f"cat >/dev/null; echo gone > {told}"]}
     config.write_text(json.dumps({**json.loads(config.read_text()), "hooks": {"poststop": [hook]}}))
     box.create()
     box.start()
