@@ -323,7 +323,12 @@ def _services(
         HistoryService(stores.journal),
         HealthService(),
     ]
-    return [*services, *reflection_services([service.SERVICE.full_name for service in services])]
+    return [*services, *reflection_services([item.SERVICE.full_name for item in services if _over_grpc(item)])]
+
+
+def _over_grpc(service: Service) -> bool:
+    """All but the events of shims are for both sockets."""
+    return not isinstance(service, ShimEventsService)
 
 
 def _transfers(config: Config, stores: Stores, differ: WalkingDiffer, sight: Sight) -> LocalTransfers:
@@ -342,12 +347,11 @@ def _transfers(config: Config, stores: Stores, differ: WalkingDiffer, sight: Sig
 async def _serve(config: Config, stack: AsyncExitStack, sight: Sight, services: list[Service]) -> None:
     """Open the doors: first to shims, then to clients, last to the scraper."""
     dispatcher = Dispatcher(CallObserver(sight.tracer, sight.metrics))
-    table = methods(services)
-    ttrpc_server = TtrpcServer(table, dispatcher)
+    ttrpc_server = TtrpcServer(methods(services), dispatcher)
     await ttrpc_server.start(config.ttrpc, config.group)
     stack.callback(sockets.release, config.ttrpc)
     stack.push_async_callback(ttrpc_server.stop, GRACE)
-    grpc_server = GrpcServer(table, dispatcher)
+    grpc_server = GrpcServer(methods(filter(_over_grpc, services)), dispatcher)
     await grpc_server.start(config.socket, config.group)
     stack.callback(sockets.release, config.socket)
     stack.push_async_callback(grpc_server.stop, GRACE)

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
+from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.rpc.call import Call, first_values
 from pycontainerd.rpc.dispatch import Dispatcher, Failure
+from pycontainerd.rpc.errors import clip
+from pycontainerd.wire.codes import INVALID_ARGUMENT, UNIMPLEMENTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from google.protobuf.message import Message
 
     from pycontainerd.rpc.service import Method
 
@@ -46,7 +52,10 @@ class GrpcServer:
         for method in methods.values():
             by_service.setdefault(method.service, {})[method.name] = self._handler(method)
         self._server.add_generic_rpc_handlers(
-            tuple(grpc.method_handlers_generic_handler(name, table) for name, table in by_service.items())
+            (
+                *(grpc.method_handlers_generic_handler(name, table) for name, table in by_service.items()),
+                _Unserved(frozenset(by_service)),
+            )
         )
 
     async def start(self, path: str, group: int = 0) -> None:
@@ -85,13 +94,14 @@ class GrpcServer:
             behaviour = self._unary(method)
         return make(
             behaviour,
-            request_deserializer=method.request.FromString,
+            request_deserializer=_decoder(method),
             response_serializer=method.response.SerializeToString,
         )
 
     def _unary(self, method: Method) -> Callable[[Any, Any], Any]:
         async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
+                _readable(request)
                 return await self._dispatcher.unary(method, request, _call(method, context))
             except Failure as failure:
                 await context.abort(_STATUS[failure.code], failure.message)
@@ -103,11 +113,62 @@ class GrpcServer:
         # cleans up at once.
         async def serve(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
             try:
+                _readable(request)
                 await self._dispatcher.stream(method, request, _call(method, context), context.write)
             except Failure as failure:
                 await context.abort(_STATUS[failure.code], failure.message)
 
         return serve
+
+
+class _Unserved(grpc.GenericRpcHandler):
+    """The last handler that is asked: names what is not served, where gRPC itself would only say that it is not."""
+
+    def __init__(self, services: frozenset[str]) -> None:
+        self._services = services
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        """A handler for every method, that refuses it."""
+        service, _, name = str(handler_call_details.method).lstrip("/").rpartition("/")
+        known = service in self._services
+        what = f"unknown method {name} of service {service}" if known else f"unknown service {service}"
+
+        async def refuse(_requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await context.abort(_STATUS[UNIMPLEMENTED], clip(f"{what}: not implemented"))
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+class _Undecodable:
+    """Stands in for a request that cannot be decoded, until its handler can refuse it: from within a decoder gRPC
+    answers with the name of the exception's class."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def _decoder(method: Method) -> Callable[[bytes], Message | _Undecodable]:
+    decode = method.request.FromString
+
+    def single(data: bytes) -> Message | _Undecodable:
+        try:
+            return decode(data)
+        except DecodeError as error:
+            return _Undecodable(f"cannot decode the request of {method.name}: {error}: invalid argument")
+
+    def one_of_many(data: bytes) -> Message:  # raises where the handler reads its stream
+        try:
+            return decode(data)
+        except DecodeError as error:
+            raise InvalidArgument(f"cannot decode a message of the stream: {error}") from error
+
+    return one_of_many if method.client_streaming else single
+
+
+def _readable(request: object) -> None:
+    """Raise Failure for a request that could not be decoded."""
+    if isinstance(request, _Undecodable):
+        raise Failure(INVALID_ARGUMENT, clip(request.why))
 
 
 def _call(method: Method, context: grpc.aio.ServicerContext[Any, Any]) -> Call:

@@ -42,7 +42,7 @@ class ReflectionService(Service):
                 self._answer(request, response, sent)
             except KeyError as error:
                 response.error_response.error_code = NOT_FOUND
-                response.error_response.error_message = f"not found: {error.args[0] if error.args else ''}"
+                response.error_response.error_message = f"{error.args[0] if error.args else 'symbol'}: not found"
             yield response
 
     def _answer(self, request: Any, response: Any, sent: set[str]) -> None:
@@ -52,7 +52,7 @@ class ReflectionService(Service):
         elif kind == "file_by_filename":
             self._files(self._pool.FindFileByName(request.file_by_filename), response, sent)
         elif kind == "file_containing_symbol":
-            self._files(self._pool.FindFileContainingSymbol(request.file_containing_symbol), response, sent)
+            self._files(self._file_of(request.file_containing_symbol), response, sent)
         elif kind == "file_containing_extension":
             wanted = request.file_containing_extension
             message = self._pool.FindMessageTypeByName(wanted.containing_type)
@@ -66,6 +66,17 @@ class ReflectionService(Service):
         else:
             response.error_response.error_code = INVALID_ARGUMENT
             response.error_response.error_message = "the request asks nothing"
+
+    def _file_of(self, symbol: str) -> FileDescriptor:
+        """The file that declares a symbol; the pool itself does not know methods. Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            found = self._pool.FindServiceByName(service) if service else None
+            if found is None or method not in found.methods_by_name:
+                raise
+            return found.file
 
     @staticmethod
     def _files(file: FileDescriptor, response: Any, sent: set[str]) -> None:

@@ -125,8 +125,37 @@ async def test_a_message_over_the_limit_is_resource_exhausted(tmp_path: Path) ->
         assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_an_unknown_method_is_unimplemented(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "details"),
+    [
+        (PREFIX + "None", "unknown method None of service tests.echo.Echo: not implemented"),
+        ("/tests.other.Other/One", "unknown service tests.other.Other: not implemented"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+async def test_what_is_not_served_is_unimplemented_and_named(
+    tmp_path: Path, kind: str, path: str, details: str
+) -> None:
     async with serving(tmp_path) as (_, _, channel):
+        call = getattr(channel, kind)(path, **CODEC)(AnyMessage() if kind.startswith("unary") else iter([AnyMessage()]))
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await channel.unary_unary(PREFIX + "None", **CODEC)(AnyMessage())
+            _ = [message async for message in call] if kind.endswith("stream") else await call
         assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert raised.value.details() == details
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff\xff", b"\x0a\x02\xff\xfe", b"\x0a\x7fshort"])
+@pytest.mark.parametrize("method", ["One", "Many", "Sum", "Chat"])
+async def test_what_cannot_be_decoded_is_an_invalid_argument(tmp_path: Path, method: str, data: bytes) -> None:
+    async with serving(tmp_path) as (service, watch, channel):
+        kind = {"One": "unary_unary", "Many": "unary_stream", "Sum": "stream_unary", "Chat": "stream_stream"}[method]
+        call = getattr(channel, kind)(PREFIX + method, response_deserializer=AnyMessage.FromString)(
+            data if kind.startswith("unary") else iter([data])
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            _ = [message async for message in call] if kind.endswith("stream") else await call
+        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT, raised.value.details()
+        assert str(raised.value.details()).startswith("cannot decode")
+        assert str(raised.value.details()).endswith("invalid argument")
+        assert service.calls == []
+        assert watch.crashes == []
