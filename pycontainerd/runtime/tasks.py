@@ -92,8 +92,15 @@ class Tasks:
         """Run to the end whatever happens to the caller, keeping the task from being collected."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[object]) -> None:
+        """Whoever wanted it may have gone: what a client did wrong is no news then, and a bug never goes unseen."""
+        self._background.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, PycontainerdError):
+            _log.error("task work failed", exc_info=error)
 
     # Create, start, delete
 

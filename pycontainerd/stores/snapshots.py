@@ -255,7 +255,7 @@ class Snapshots:
             there -= self._busy
         there -= self._database.read(lambda connection: snapshotrows.ids(connection, self.name))
         for orphan in sorted(there):
-            self._remove_directory(orphan)
+            self._sweep_directory(orphan)
 
     def close(self) -> None:
         """Sync what was committed last and stop the background thread."""
@@ -400,7 +400,12 @@ class Snapshots:
             self._busy.discard(id)
 
     def _remove_directory(self, id: int) -> None:
-        """Delete a directory whose row is gone, unless somebody does so already."""
+        """Delete a directory whose row is gone, unless somebody does so already; if it cannot be now, then soon."""
+        self._sweep_directory(id)
+        if self._unswept:
+            self._syncer.request()
+
+    def _sweep_directory(self, id: int) -> None:
         with self._lock:
             if id in self._busy:
                 return
@@ -414,7 +419,9 @@ class Snapshots:
         try:
             self.driver.remove(str(id))
         except OSError as error:
+            # A container whose creation was given up may still have put something in: it is tried again.
             _log.warning("snapshot directory stays for the next sweep", snapshotter=self.name, id=id, error=str(error))
+            self._unswept = True
 
     def _tidy(self) -> None:
         """In the background: delete what a crash left, make the files of committed rows durable and note that."""

@@ -248,6 +248,21 @@ def test_the_sweep_takes_directories_without_a_row_only(world: World) -> None:
     assert world.directories() == there | {"79"}
 
 
+def test_a_directory_that_cannot_be_removed_now_is_removed_soon(world: World) -> None:
+    """A container whose creation was given up may still be putting something into its root."""
+    world.snapshots.prepare("ns", "key")
+    failpoint.arm("snapshot.remove.renamed", "error:ENOTEMPTY")
+    try:
+        world.snapshots.remove("ns", "key")
+    finally:
+        failpoint.disarm()
+    assert world.directories() == {"rm-1"}
+
+    world.snapshots.close()  # waits for what it does in the background
+
+    assert world.directories() == set()
+
+
 def test_failure_while_making_leaves_nothing(world: World) -> None:
     _two_layers(world)
     there = world.directories()

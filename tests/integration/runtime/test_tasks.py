@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from dataclasses import replace
@@ -288,6 +289,22 @@ async def test_a_client_that_goes_away_during_create_leaves_no_task(host: Host, 
         await host.settled()
         assert len(host.tasks.table) == 0
     assert host.leftovers() == []
+
+
+async def test_a_client_that_goes_away_before_a_failure_leaves_no_noise(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    await host.run(host.add("c1", ["/bin/sleep", "60"]))
+    await host.tasks.exec(host.namespace, "c1", "e", Stdio(), process_spec(["/nonexistent"]))
+    starting = asyncio.create_task(host.tasks.start(host.namespace, "c1", "e"))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    del starting
+    await host.settled()
+    gc.collect()  # a failure that nobody looked at is told of when it is collected
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_the_shim_mounts_the_root_and_takes_it_off_again(host: Host, runtime: str) -> None:
