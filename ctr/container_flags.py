@@ -232,7 +232,10 @@ def endpoints(values: Values) -> list[Json]:
             raise UsageError(f"network mode {mode} cannot be combined with other networks")
         _check_joining(values, mode)
         if len(first) > 1:
-            raise UsageError("network-scoped options are for user-defined networks", f"--network {mode} has no names")
+            raise UsageError(
+                "network-scoped options are for user-defined networks",
+                f"--network {mode} has no names and addresses of its own",
+            )
     elif aliases and mode in ("default", "bridge"):
         raise UsageError("network-scoped alias is supported only for containers in user defined networks")
     return found

@@ -53,6 +53,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     return 0
 
 
+_SHOWN = len("container:") + 12
+"""Of a mode that names a container by its id: the id's beginning will do."""
 _REFUSED = (
     ("driver-opt", "give the network's options with pyctr network create --opt"),
     ("link", "containers of one network find each other by name; further names are given with --alias"),
@@ -70,6 +72,6 @@ def check(network: str, container: Container) -> None:
     mode = str(container.host_config.get("NetworkMode") or "")
     if not is_bridged(mode):
         raise Failure(
-            f"container {container.name} runs in network mode {mode} and can be on no other network",
+            f"container {container.name} runs in network mode {mode[:_SHOWN]} and can be on no other network",
             "run it with --network NAME",
         )

@@ -25,9 +25,10 @@ def line(published: Json, exposed: Iterable[str]) -> str:
         for entry in entries:
             _append(runs, entry["HostIp"], proto, int(number), int(entry["HostPort"]))
     bare: list[Run] = []
-    for first, last, kind in sorted(_split(port) for port in set(exposed) - set(published)):
+    for first, last, kind in sorted(map(_split, set(exposed))):
         for inner in range(first, last + 1):
-            _append(bare, "", kind, inner, inner)
+            if f"{inner}/{kind}" not in published:
+                _append(bare, "", kind, inner, inner)
     return ", ".join(text for run in (*runs, *bare) for text in _texts(*run))
 
 

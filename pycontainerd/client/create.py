@@ -262,7 +262,10 @@ _NS_FILES = {"network": "net"}
 
 
 def joins(daemon: Daemon, host_config: Json) -> tuple[dict[str, str], str]:
-    """Namespace paths for the ``container:`` modes, and the /dev/shm to share. Raises InvalidArgument, NotFound."""
+    """Namespace paths for the ``container:`` modes, and the /dev/shm to share. Raises InvalidArgument, NotFound.
+
+    The modes in ``host_config`` name the others by id from then on, for a name may go to another container.
+    """
     result: dict[str, str] = {}
     shm = "/dev/shm" if host_config.get("IpcMode") == "host" else ""
     for key, kind in _JOINS:
@@ -275,6 +278,7 @@ def joins(daemon: Daemon, host_config: Json) -> tuple[dict[str, str], str]:
         process = tasks.get(daemon, other.id)
         if process is None or process.status not in (tasks.RUNNING, tasks.CREATED, tasks.PAUSED):
             raise InvalidArgument(f"cannot join the {kind} namespace of {other.name}: it is not running")
+        host_config[key] = f"container:{other.id}"
         result[kind] = f"/proc/{process.pid}/ns/{_NS_FILES.get(kind, kind)}"
         if kind == "ipc":
             shm = f"/proc/{process.pid}/root/dev/shm"

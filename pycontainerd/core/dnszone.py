@@ -44,7 +44,7 @@ class Zone:
         self.members: dict[str, Member] = {}
         self._names: dict[tuple[str, str], dict[str, list[bytes]]] = {}
         self._addresses: dict[tuple[str, bytes], dict[str, str]] = {}
-        self._turns: dict[tuple[str, str], int] = {}
+        self._turns: dict[tuple[str, str], dict[int, int]] = {}
 
     def put(self, key: str, member: Member) -> None:
         """Add a member or replace it. Raises KeyError, TypeError, ValueError for one that is not as it should be."""
@@ -77,7 +77,7 @@ class Zone:
         name = dns.folded(query.name)
         if query.kind == dns.PTR:
             return self._reverse(member, name)
-        found = self._lookup(member, name)
+        found = self._lookup(member, name, query.kind)
         if found is not None:
             records = dns.addresses_rdata(found)
             return Answer(dns.NOERROR, [record for record in records if query.kind in {record[0], dns.ANY}])
@@ -85,16 +85,22 @@ class Zone:
             return Answer(dns.NXDOMAIN)
         return None
 
-    def _lookup(self, member: Member, name: str) -> list[bytes] | None:
-        """The addresses of a name, each member's together, and another member's first each time."""
+    def _lookup(self, member: Member, name: str, kind: int) -> list[bytes] | None:
+        """The addresses of a name, each member's together, and another member's first each time.
+
+        Each kind of question has turns of its own: resolvers ask for A and AAAA in pairs, and with turns in common two
+        members would never change places.
+        """
         for network in member["networks"]:
             net, suffix = network["id"], f".{network['name'].lower()}"
             scoped = name[: -len(suffix)] if name.endswith(suffix) else ""
             for candidate in (name, scoped):
                 holders = self._names.get((net, candidate)) if candidate else None
                 if holders:
-                    turn = self._turns.get((net, candidate), 0)
-                    self._turns[net, candidate] = turn + 1 if turn < 1 << 30 else 0
+                    turns = self._turns.setdefault((net, candidate), {})
+                    kind = kind if kind in (dns.A, dns.AAAA) else dns.ANY
+                    turn = turns.get(kind, 0)
+                    turns[kind] = turn + 1 if turn < 1 << 30 else 0
                     groups = list(holders.values())
                     start = turn % len(groups)
                     return [address for group in groups[start:] + groups[:start] for address in group]

@@ -51,7 +51,8 @@ def render_hostname(sandbox: Sandbox) -> str:
 
 def own_lines(sandbox: Sandbox) -> list[str]:
     """The lines of hosts that tell the container's own addresses."""
-    names = " ".join(dict.fromkeys((full_name(sandbox), host_name(sandbox))))
+    full, short = full_name(sandbox), host_name(sandbox)
+    names = " ".join(dict.fromkeys((full, short, short.partition(".")[0])))
     addresses = [ip for endpoint in sandbox.endpoints for ip in (endpoint.ip4, endpoint.ip6) if ip]
     return [f"{address}\t{names}" for address in addresses]
 

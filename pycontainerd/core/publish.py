@@ -34,7 +34,7 @@ def parse(text: str) -> list[Json]:
     if not address and ":" not in head:
         host = head
     low, high = _range(container, text)
-    if not host:
+    if host in ("", "0"):
         return [_request(address, (0, 0), port, proto) for port in range(low, high + 1)]
     first, last = _range(host, text)
     if last - first == high - low:

@@ -87,7 +87,18 @@ def _claim_one(result: Claim, request: PortRequest, target: Target, others: Othe
             result.ports.append(PublishedPort(port.proto, port.host_ip, bound[0][0].port, port.container_port))
             result.sockets += bound
             return
+    if _published_twice(result, request):
+        port = PublishedPort(request.proto, request.host_ip, request.host_port, request.container_port)
+        raise FailedPrecondition("host port", display(port), "the container publishes it twice; choose another for one")
     raise _taken(request, others)
+
+
+def _published_twice(result: Claim, request: PortRequest) -> bool:
+    """Whether the one port asked for is among those that the same container has got already."""
+    if len(candidates(request)) != 1:
+        return False
+    port = PublishedPort(request.proto, request.host_ip, request.host_port, request.container_port)
+    return bool(holder_of(port, (("itself", other) for other in result.ports)))
 
 
 def _bind_all(port: PublishedPort, target: Target) -> list[tuple[HostSocket, socket.socket]]:

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from contextlib import contextmanager, suppress
+from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
 
 from pyroute2 import IPRoute
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 DEFAULT_MTU = 1500
 _IFA_F_NODAD = 0x02
+
+
+def _broadcast(cidr: str) -> dict[str, str]:
+    """Programs ask the interface for it (SIOCGIFBRDADDR); two addresses alone have none (RFC 3021)."""
+    network = ip_interface(cidr).network
+    return {"broadcast": str(network.broadcast_address)} if network.prefixlen < 31 else {}
 
 
 class LinkError(OSError):
@@ -180,7 +187,7 @@ class Links:
         """Give a link the addresses it lacks."""
         for cidr in wanted:
             address, _, prefix = cidr.partition("/")
-            extra = {"flags": _IFA_F_NODAD} if ":" in address else {}
+            extra: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in address else _broadcast(cidr)
             with attempt(f"give {name} the address {cidr}", ignore=(errno.EEXIST,)):
                 netlink.addr("add", index=index, address=address, prefixlen=int(prefix), **extra)
 

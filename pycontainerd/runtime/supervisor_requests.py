@@ -62,7 +62,7 @@ class Requests:
             try:
                 return await self._supervisor.starter.start(*watched.key)
             except PycontainerdError as error:
-                state = replace(watched.state, exit_code=NOT_STARTED, error=str(error))
+                state = replace(watched.state, exit_code=watched.state.exit_code or NOT_STARTED, error=str(error))
                 self._book.change(watched, state)
                 self._supervisor.stay_down(watched)
                 raise

@@ -91,13 +91,14 @@ class Starter:
             return container
         pids: dict[str, int] = {}
         for kind, reference in others.items():
+            name = reference
             try:
-                other, _ = await self._offload(self._resolve, namespace, reference)
+                other, name = await self._offload(self._resolve, namespace, reference)
                 process = await self.tasks.get(namespace, other)
             except NotFound:
                 process = None
             if process is None or process.status not in LIVE:
-                raise FailedPrecondition(f"the container whose {kind} namespace is to be joined", reference, "start it")
+                raise FailedPrecondition(f"the container whose {kind} namespace is to be joined", name, "start it")
             pids[kind] = process.pid
         spec = AnyValue(container.spec.type_url, json.dumps(rejoined(json.loads(container.spec.value), pids)).encode())
         changed = replace(container, spec=spec)

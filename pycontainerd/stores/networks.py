@@ -235,7 +235,10 @@ class NetworkRows:
             "SELECT interface, network FROM endpoints WHERE namespace = ? AND container = ?", key
         ).fetchall()
         if any(other == network.id for _, other in here):
-            raise AlreadyExists(f"endpoint of container {container} on network", network.name)
+            (name,) = connection.execute(
+                "SELECT name FROM sandboxes WHERE namespace = ? AND container = ?", key
+            ).fetchone() or (container,)
+            raise AlreadyExists(f"endpoint of container {name} on network", network.name)
         chosen = secrets.token_hex(32)
         ip4 = allocate(connection, network, 4, request.ip, chosen)
         ip6 = allocate(connection, network, 6, request.ip6, chosen)

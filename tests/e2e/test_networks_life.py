@@ -139,6 +139,21 @@ def test_joining_a_container_that_is_started_anew(rig: Rig) -> None:
     assert rig.ok("exec", "side", "cat", "/etc/hosts") == rig.ok("exec", "web", "cat", "/etc/hosts")
 
 
+def test_a_joined_container_may_change_its_name(rig: Rig) -> None:
+    rig.web("web")
+    rig.ok("run", "-d", "--name", "side", "--network", "container:web", "--restart", "on-failure", "busybox", "top")
+    rig.ok("rename", "web", "www")
+    rig.up("web", "--network", "none")
+    rig.ok("restart", "-t", "0", "side")
+    assert rig.ok("exec", "side", "wget", "-qO-", "http://127.0.0.1/") == "web"
+    assert rig.ok("inspect", "-f", "{{.HostConfig.NetworkMode}}", "side").endswith(
+        rig.ok("inspect", "-f", "{{.Id}}", "www")
+    )
+    rig.ok("stop", "-t", "0", "www")
+    said = rig.fails(1, "restart", "-t", "0", "side")
+    assert "www" in said or not rig.ours
+
+
 def test_warnings_and_refusals_of_modes(rig: Rig) -> None:
     done = rig.run("run", "--rm", "--network", "host", "-p", "80:80", "busybox", "true")
     assert (done.returncode, b"Published ports are discarded" in done.stderr) == (0, True)

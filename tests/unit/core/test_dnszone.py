@@ -136,3 +136,13 @@ def test_equal_names_take_turns() -> None:
     where = zone(*(box(f"m{n}", (NET, f"10.1.0.{n}", "", ("app",))) for n in range(2, 5)))
     firsts = [told(ask(where, "m2", "app"))[0] for _ in range(6)]
     assert firsts == ["10.1.0.2", "10.1.0.3", "10.1.0.4"] * 2
+
+
+def test_questions_in_pairs_take_turns_too() -> None:
+    """Most resolvers ask for IPv4 and IPv6 together: two members must change places nevertheless."""
+    where = zone(*(box(f"m{n}", (NET, f"10.1.0.{n}", "", ("app",))) for n in (2, 3)))
+    firsts = []
+    for _ in range(4):
+        firsts.append(told(ask(where, "m2", "app"))[0])
+        assert told(ask(where, "m2", "app", dns.AAAA)) == []
+    assert firsts == ["10.1.0.2", "10.1.0.3"] * 2

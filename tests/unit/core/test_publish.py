@@ -31,10 +31,15 @@ def test_ports(text: str, requests: list[dict[str, object]]) -> None:
     assert parse(text) == requests
 
 
-@pytest.mark.parametrize("text", ["", ":", "x", "0", "65536", "80/icmp", "1-3:1-2", "2-1:1", "a:b:c", "80:"])
+@pytest.mark.parametrize("text", ["", ":", "x", "0", "80:0", "65536", "80/icmp", "1-3:1-2", "2-1:1", "a:b:c", "80:"])
 def test_ports_that_are_none(text: str) -> None:
     with pytest.raises(InvalidArgument):
         parse(text)
+
+
+def test_port_nought_of_the_host_is_any() -> None:
+    assert parse("0:80") == parse(":80") == parse("80")
+    assert parse("127.0.0.1:0:80") == parse("127.0.0.1::80")
 
 
 @given(st.text(alphabet="0123456789:-/[].tcpud", max_size=20))

@@ -21,6 +21,7 @@ def test_as_docker_shows_them() -> None:
     assert line({}, ["92/udp", "90/udp", "91/udp", "90/tcp"]) == "90/tcp, 90-92/udp"
     assert line({}, ["70-75/tcp"]) == "70-75/tcp"
     assert line({}, []) == ""
+    assert line(published((32768, 100), (32769, 101)), ["100-102/tcp"]).endswith("->101/tcp, 102/tcp")
 
 
 def test_many_are_folded() -> None:

@@ -189,7 +189,7 @@ class TestEndpoints:
         sandbox = join(rows, "c", "net")
         made = rows.connect(sandbox, EndpointRequest("six", ("x",)), "pcv2")
         assert (made.interface, made.link, made.network_name) == ("eth1", "pcv2", "six")
-        with pytest.raises(AlreadyExists, match="container c on network"):
+        with pytest.raises(AlreadyExists, match="container name-of-c on network"):
             rows.connect(sandbox, EndpointRequest("six"), "pcv3")
         rows.disconnect(sandbox.endpoints[0])
         assert [e.network_name for e in rows.endpoints(rows.get("ns", "six"))] == ["six"]
