@@ -150,10 +150,8 @@ def inherited(entries: Iterable[Json], access: str) -> list[Json]:
             continue
         copy = {key: value for key, value in entry.items() if key not in ("remove", "options", "labels", "driver")}
         copy["nocopy"] = True  # what there was to copy came with the first container
-        if access == "ro" or (entry.get("readonly") and access != "rw"):
+        if access == "ro":  # "rw" does not open, here as in Docker, what the other container may only read
             copy["readonly"] = True
-        else:
-            copy.pop("readonly", None)
         result.append(copy)
     return result
 
@@ -268,7 +266,10 @@ def clean_path(path: str) -> str:
 
 
 def options_of(entry: Json) -> list[str]:
-    """The options of an entry's mount in the OCI spec."""
+    """The options of an entry's mount in the OCI spec. An image's is read-only whatever the entry says: what is mounted
+    may be the very layer that other containers stand on, and "rw" would undo that its view is read-only."""
+    if entry["type"] == IMAGE:
+        return ["rbind", entry.get("propagation") or "rprivate", "ro"]
     if entry["type"] == TMPFS:
         return [*entry.get("options", ()), "ro" if entry.get("readonly") else "rw"]
     recursive = entry.get("recursive", "")

@@ -64,6 +64,7 @@ def test_anonymous_volumes_come_and_go(pyctr: Pyctr) -> None:
     (name,) = volume_names(pyctr)
     assert len(name) == 64
     pyctr.ok("run", "--name", "shares", "--volumes-from", "keeps:ro", "busybox", "ls", "/data/file")
+    assert "Read-only" in pyctr.fails(1, "run", "--rm", "--volumes-from", "shares:rw", "busybox", "touch", "/data/x")
     pyctr.ok("rm", "-v", "keeps")
     assert volume_names(pyctr) == [name]
     pyctr.ok("rm", "-v", "shares")
@@ -200,6 +201,9 @@ def test_mounts_in_full(pyctr: Pyctr, tmp_path: Path) -> None:
     )
     assert pyctr.ok("run", "--rm", "--mount", page[0], "busybox", "cat", "/p") == "one"
     assert pyctr.run("run", "--rm", "--mount", page[1], "busybox", "touch", "/v/x").returncode != 0
+    image = ("--mount", "type=image,source=busybox,target=/i", "busybox")
+    assert "Read-only" in pyctr.fails(1, "run", "--rm", *image, "touch", "/i/written")
+    pyctr.fails(1, "run", "--rm", "busybox", "ls", "/written")
     assert pyctr.ok("run", "--rm", "--mount", "type=image,source=busybox,target=/i", "busybox", "ls", "/i/bin/sh") == (
         "/i/bin/sh"
     )

@@ -62,6 +62,12 @@ def test_options_of_a_mount() -> None:
     ]
 
 
+def test_an_image_is_never_written_to() -> None:
+    image = {"type": "image", "target": "/i", "source": "busybox", "snapshotter": "overlay", "snapshot": "view"}
+    for entry in (image, {**image, "readonly": True}, {**image, "readonly": False, "recursive": "disabled"}):
+        assert mountentries.options_of(entry) == ["rbind", "rprivate", "ro"]
+
+
 def test_inherited_entries_are_filled_and_owned_by_the_first() -> None:
     theirs: list[Json] = [
         {"type": "volume", "volume": "a" * 64, "target": "/a", "anonymous": True, "remove": True},
@@ -75,7 +81,7 @@ def test_inherited_entries_are_filled_and_owned_by_the_first() -> None:
     assert as_they_are[0]["anonymous"]
     assert as_they_are[1]["readonly"]
     assert all(entry.get("readonly") for entry in mountentries.inherited(theirs, "ro"))
-    assert not any(entry.get("readonly") for entry in mountentries.inherited(theirs, "rw"))
+    assert mountentries.inherited(theirs, "rw") == as_they_are
 
 
 def test_shown_as_docker_shows_them() -> None:
