@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ctr.flags import BOOL, LIST, STRING, Command, flag
-from pycontainerd.client import building, containers, lifecycle, tasks
+from pycontainerd.client import building, containers, images, lifecycle, tasks
+from pycontainerd.client.happenings import tell
 from pycontainerd.core import imagechange
 from pycontainerd.core.reference import normalize
 
@@ -53,6 +54,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     finally:
         if pausing:
             _resume(context, container)
+    about = {"comment": values.text("message"), "imageID": digest, "imageRef": images.familiar(name)}
+    tell(daemon, "container", "commit", container.id, **about)
     print(digest)
     return 0
 

@@ -6,6 +6,7 @@ from ctr import asking
 from ctr.flags import BOOL, LIST, Command, flag
 from ctr.prunefilters import PruneFilter
 from pycontainerd.client import containers, snapshots, state, supervisor
+from pycontainerd.client.happenings import tell
 from pycontainerd.core.errors import FailedPrecondition
 
 TYPE_CHECKING = False
@@ -53,5 +54,6 @@ def prune(context: Context, wanted: PruneFilter) -> int:
             continue  # somebody has started it meanwhile
         gone.append(container.id)
         size += held
+    tell(daemon, "container", "prune", "", reclaimed=str(size))
     asking.removed("Deleted Containers:", gone)
     return size

@@ -13,6 +13,7 @@ import sys
 from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, Command, flag
 from pycontainerd.client import archive, containers
+from pycontainerd.client.happenings import tell
 from pycontainerd.core.errors import NotFound
 
 TYPE_CHECKING = False
@@ -77,6 +78,7 @@ def _from_container(context: Context, values: Values, source: tuple[str, str], t
 
     pieces = archive.get(context.daemon, container.id, os.fsencode(path), follow=follow)
     base = os.path.basename(path.rstrip("/"))
+    tell(context.daemon, "container", "archive-path", container.id)
     if target == "-":
         if sys.stdout.isatty():
             raise Failure("cannot write an archive to a terminal", "redirect it: > FILE.tar")
@@ -86,7 +88,7 @@ def _from_container(context: Context, values: Values, source: tuple[str, str], t
     if fresh:
         os.mkdir(directory)
     copying.extract(pieces, directory, name=name, keep_owners=values.on("archive"), dress_top=fresh)
-    _tell(values, f"Successfully copied to {os.path.abspath(target)}")
+    _say(values, f"Successfully copied to {os.path.abspath(target)}")
 
 
 def _place(target: str, path: str, *, is_directory: bool) -> tuple[str, str, bool]:
@@ -127,6 +129,7 @@ def _to_container(context: Context, values: Values, source: str, target: tuple[s
         with archive.Putting(context.daemon, container.id, os.fsencode(path)) as out:
             while data := sys.stdin.buffer.read(archive.CHUNK):
                 out.write(data)
+        tell(context.daemon, "container", "extract-to-dir", container.id)
         return
     if not os.path.lexists(source):
         raise Failure(f"lstat {os.path.abspath(source)}: no such file or directory")
@@ -137,7 +140,8 @@ def _to_container(context: Context, values: Values, source: str, target: tuple[s
 
     with archive.Putting(context.daemon, container.id, os.fsencode(directory)) as out:
         copying.pack(out, source, name, keep_owners=values.on("archive"), follow=follow)
-    _tell(values, f"Successfully copied {out.written} bytes to {target[0]}:{path}")
+    tell(context.daemon, "container", "extract-to-dir", container.id)
+    _say(values, f"Successfully copied {out.written} bytes to {target[0]}:{path}")
 
 
 def _into(
@@ -160,6 +164,6 @@ def _into(
     return parent, os.path.basename(plain)
 
 
-def _tell(values: Values, text: str) -> None:
+def _say(values: Values, text: str) -> None:
     if sys.stderr.isatty() and not values.on("quiet"):
         print(text, file=sys.stderr)

@@ -44,16 +44,28 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     until = parse_moment(values.text("until"), now) if values.given("until") else 0
     wanted = events.Filter(values.items("filter"))
     how = values.text("format")
-    template = None
-    if how:
+    show = _line
+    if how in ("json", "{{json .}}"):
+        show = _json
+    elif how:
         from ctr.template import Template
 
-        template = Template("{{json .}}" if how == "json" else how)
+        template = Template(how)
+
+        def show(event: Event) -> str:
+            return template.execute(event.fields())
+
     for event in events.read(context.daemon, since or (0 if until else now), until):
         if wanted(event):
-            print(template.execute(event.document()) if template is not None else _line(event))
+            print(show(event))
             sys.stdout.flush()
     return 0
+
+
+def _json(event: Event) -> str:
+    from pycontainerd.client.jsontext import dumps
+
+    return dumps(event.document())
 
 
 def _line(event: Event) -> str:

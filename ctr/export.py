@@ -8,6 +8,7 @@ from ctr.errors import Failure
 from ctr.files import written
 from ctr.flags import STRING, Command, flag
 from pycontainerd.client import archive, containers
+from pycontainerd.client.happenings import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,4 +36,5 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     with written(path) as out:
         for piece in archive.export(context.daemon, container.id):
             out.write(piece)
+    tell(context.daemon, "container", "export", container.id)
     return 0

@@ -6,6 +6,7 @@ from ctr import asking
 from ctr.flags import BOOL, LIST, Command, flag
 from ctr.prunefilters import PruneFilter
 from pycontainerd.client import images, usage
+from pycontainerd.client.happenings import tell
 from pycontainerd.client.times import ns
 from pycontainerd.core.errors import PycontainerdError
 
@@ -56,8 +57,10 @@ def prune(context: Context, wanted: PruneFilter, *, everything: bool) -> int:
         lines.append(f"deleted: {use.digest}")
         for number, image in enumerate(use.names, 1):
             images.delete(daemon, image.name, sync=number == len(use.names))
+    size = max(0, before.total - usage.Usage(daemon).total) if lines else 0
+    tell(daemon, "image", "prune", "", reclaimed=str(size))
     asking.removed("Deleted Images:", lines)
-    return max(0, before.total - usage.Usage(daemon).total) if lines else 0
+    return size
 
 
 def _labels(context: Context, use: usage.ImageUse) -> dict[str, str]:

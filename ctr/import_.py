@@ -6,7 +6,8 @@ import sys
 
 from ctr.errors import Failure
 from ctr.flags import LIST, STRING, Command, flag
-from pycontainerd.client import building
+from pycontainerd.client import building, images
+from pycontainerd.client.happenings import tell
 from pycontainerd.core import imagechange
 from pycontainerd.core.reference import normalize
 
@@ -43,7 +44,9 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     name = str(normalize(arguments[1])) if len(arguments) > 1 else ""
     comment = values.text("message") or f"Imported from {source}"
     story = building.Story(comment=comment)
-    print(building.import_tar(context.daemon, _pieces(source), name, config, story, values.text("platform")))
+    digest = building.import_tar(context.daemon, _pieces(source), name, config, story, values.text("platform"))
+    tell(context.daemon, "image", "import", digest, name=images.familiar(name))
+    print(digest)
     return 0
 
 

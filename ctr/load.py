@@ -9,6 +9,7 @@ from ctr.flags import BOOL, STRING, Command, flag
 from ctr.progress import Display
 from ctr.terminal import is_terminal
 from pycontainerd.client import images, transfer
+from pycontainerd.client.happenings import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             display.finish()
     for image in images.list_all(context.daemon):
         if image.name in seen or before.get(image.name) != images.digest_of(image):
-            print(f"Loaded image: {images.familiar(image.name)}")
+            name = images.familiar(image.name)
+            tell(context.daemon, "image", "load", name, name=name)
+            print(f"Loaded image: {name}")
     return 0
 
 

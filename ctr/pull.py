@@ -8,6 +8,7 @@ import sys
 from ctr.flags import BOOL, STRING, Command, flag
 from ctr.progress import Display
 from pycontainerd.client import images, transfer
+from pycontainerd.client.happenings import tell
 from pycontainerd.core.errors import InvalidArgument, NotFound
 from pycontainerd.core.reference import normalize
 
@@ -64,6 +65,7 @@ def fetch(
     after = images.get(context.daemon, name)
     if after is None:
         raise InvalidArgument("image", text, "the daemon pulled it and does not have it")
+    tell(context.daemon, "image", "pull", images.familiar(name), name=images.familiar(reference.name))
     if not quiet:
         print(f"Digest: {images.digest_of(after)}", file=out)
         changed = before is None or images.digest_of(before) != images.digest_of(after)

@@ -7,6 +7,7 @@ from ctr.each import each
 from ctr.flags import Command
 from ctr.stop import FLAGS, stop
 from pycontainerd.client import containers
+from pycontainerd.client.happenings import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,5 +31,6 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         container = containers.find(context.daemon, name)
         stop(context, values, container)
         start.begin(context, container.id)
+        tell(context.daemon, "container", "restart", container.id)
 
     return each(arguments, again)

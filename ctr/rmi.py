@@ -6,6 +6,7 @@ from ctr.each import each
 from ctr.flags import BOOL, Command, flag
 from ctr.output import short
 from pycontainerd.client import containers, images, tasks
+from pycontainerd.client.happenings import tell
 from pycontainerd.core.errors import Conflict, NotFound
 
 TYPE_CHECKING = False
@@ -56,6 +57,8 @@ def _remove(context: Context, text: str, *, force: bool, sync: bool) -> str:
         _check_unused(context, same, digest, text, force=force)
     for image in same:
         images.delete(daemon, image.name, sync=sync)
+    if gone:
+        tell(daemon, "image", "delete", digest, name=images.familiar(same[0].name))
     lines = [f"Untagged: {images.familiar(image.name)}" for image in same]
     return "\n".join([*lines, f"Deleted: {digest}"] if gone else lines)
 

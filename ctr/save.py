@@ -10,6 +10,7 @@ from ctr.flags import STRING, Command, flag
 from ctr.progress import Display
 from ctr.terminal import is_terminal
 from pycontainerd.client import images, transfer
+from pycontainerd.client.happenings import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         sys.stdout.flush()
         with open(1, "wb", closefd=False) as out:
             transfer.save(context.daemon, names, out, lambda _: None, platform=platform)
+        _tell(context, names)
         return 0
     display = Display(sys.stderr)
     part = f"{path}.{os.getpid()}.part"
@@ -55,4 +57,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         if os.path.exists(part):
             os.unlink(part)
         raise
+    _tell(context, names)
     return 0
+
+
+def _tell(context: Context, names: list[str]) -> None:
+    for name in names:
+        tell(context.daemon, "image", "save", images.familiar(name), name=images.familiar(name))

@@ -6,6 +6,7 @@ from ctr.errors import Failure
 from ctr.flags import Command
 from ctr.output import aligned
 from pycontainerd.client import containers, lifecycle, tasks
+from pycontainerd.client.happenings import tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         cells = line.split(None, len(names) - 1)
         if len(cells) > place and cells[place].isdigit() and int(cells[place]) in wanted:
             rows.append(cells)
+    tell(context.daemon, "container", "top", container.id)
     print(aligned(rows, 20), end="")
     return 0
 

@@ -7,6 +7,7 @@ from ctr.errors import UsageError
 from ctr.flags import INT, STRING, Command, converted, flag
 from pycontainerd.client import containers, supervisor, tasks
 from pycontainerd.client import update as updating
+from pycontainerd.client.happenings import tell
 from pycontainerd.core.settings import parse_restart
 from pycontainerd.core.units import parse_bytes, parse_nano_cpus
 
@@ -63,6 +64,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             updating.limits(context.daemon, container, changes, process)
         if policy:
             supervisor.set_policy(context.daemon, container.id, policy)
+        tell(context.daemon, "container", "update", container.id)
 
     return each(arguments, change)
 

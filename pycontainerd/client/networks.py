@@ -69,6 +69,7 @@ def prune(daemon: Daemon, items: Sequence[str] = ()) -> list[str]:
     """Remove what no container is on; ``items`` are Docker's filters, checked by the caller."""
     import time
 
+    from pycontainerd.client.happenings import tell
     from pycontainerd.client.times import from_ns, parse_moment
 
     conditions, before = [], None
@@ -82,7 +83,9 @@ def prune(daemon: Daemon, items: Sequence[str] = ()) -> list[str]:
         conditions.append(f'labels."{name}"{operator}"{wanted}"' if equals else f'labels."{name}"')
     filters = [",".join(conditions)] if conditions else []
     request = messages.PruneNetworksRequest(filters=filters, created_before=before)
-    return list(daemon.call(SERVICE, "Prune", request, messages.PruneNetworksResponse).removed)
+    removed = list(daemon.call(SERVICE, "Prune", request, messages.PruneNetworksResponse).removed)
+    tell(daemon, "network", "prune", "", reclaimed="0")
+    return removed
 
 
 def connect(daemon: Daemon, request: messages.ConnectNetworkRequest) -> None:

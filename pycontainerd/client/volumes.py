@@ -72,7 +72,11 @@ def remove(daemon: Daemon, name: str, *, force: bool = False) -> None:
 
 def prune(daemon: Daemon, filters: Sequence[str] = (), *, all: bool = False) -> messages.PruneResponse:
     """Remove what no container has: anonymous ones, or ``all``."""
-    return daemon.call(SERVICE, "Prune", messages.PruneRequest(filters=filters, all=all), messages.PruneResponse)
+    from pycontainerd.client.happenings import tell
+
+    done = daemon.call(SERVICE, "Prune", messages.PruneRequest(filters=filters, all=all), messages.PruneResponse)
+    tell(daemon, "volume", "prune", "", reclaimed=str(done.reclaimed))
+    return done
 
 
 def rename(daemon: Daemon, name: str, new: str) -> None:

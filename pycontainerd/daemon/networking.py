@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.macvlan import MacvlanDriver
 from pycontainerd.core.network_plan import Marks
 from pycontainerd.core.overlay import OverlayDriver
@@ -21,12 +22,14 @@ from pycontainerd.network.overlayhost import read_key, route_from
 from pycontainerd.network.overlayhub import Hub
 from pycontainerd.network.records import NetworkedContainers
 from pycontainerd.network.sandboxes import Sandboxes
+from pycontainerd.network.telling import NetworkTeller
 from pycontainerd.stores.networks import NetworkRows
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from pycontainerd.core.containers import ContainerStore
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.daemon.config import Config
     from pycontainerd.stores.database import Database
 
@@ -41,7 +44,9 @@ class Networking:
     ground: Ground
 
 
-def build_network(config: Config, stack: AsyncExitStack, database: Database, containers: ContainerStore) -> Networking:
+def build_network(
+    config: Config, stack: AsyncExitStack, database: Database, containers: ContainerStore, *, tell: Tell = untold
+) -> Networking:
     """Raises InvalidArgument for address pools that make no sense. No process is started before there is a need."""
     root, state = config.root, config.state
     agent = AgentClient()
@@ -72,7 +77,8 @@ def build_network(config: Config, stack: AsyncExitStack, database: Database, con
     overlay = OverlayDriver(marks, read_key, route_from, hub)
     ground.drivers[overlay.name] = overlay
     ground.watch(hub)
-    networks = Networks(ground, containers, pools_of(config.network, root), config.network.subnet)
+    ground.watch(NetworkTeller(tell, ground.networks_of, ground.store.sandboxes(active=True)))
+    networks = Networks(ground, containers, pools_of(config.network, root), config.network.subnet, tell=tell)
     sandboxes = Sandboxes(ground, networks, containers)
     holder.on_lost = sandboxes.hold_again
     return Networking(networks, sandboxes, NetworkedContainers(containers, sandboxes), ground)

@@ -154,7 +154,7 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     spaces = [namespace.name for namespace in await offload(stores.namespaces.list)]
     await offload(forget_dead, stores.leases, stores.content, spaces)
     stores.collector.start()
-    requests = Requests(supervisor, stores.network.containers, offload)
+    requests = Requests(supervisor, stores.network.containers, offload, stores.journal.tell)
     await hardening.confine()
     await _serve(config, stack, sight, _services(config, stack, sight, stores, engine, requests))
     # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
@@ -200,7 +200,8 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     snapshotters = {driver.name: Snapshots(database, driver, publish, span=sight.span) for driver in drivers}
     for snapshots in snapshotters.values():
         stack.callback(snapshots.close)
-    leases, images, containers = Leases(database), Images(database, publish), Containers(database, publish)
+    leases, images = Leases(database), Images(database, publish)
+    containers = Containers(database, publish, journal.tell)
     content = Content(database, f"{config.root}/io.containerd.content.v1.content", publish, isolated=isolated)
     mounts = Mounts(database, f"{config.state}/io.containerd.mount-manager.v1.bolt", [config.root, config.state])
     names = Names(database, publish)
@@ -212,7 +213,7 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
     stack.callback(workers.close)
     directories = VolumeDirectories(f"{config.root}/volumes")
     held = VolumeMounts(directories, f"{config.state}/volumes", snapshotters)
-    volumes = Volumes(database, directories, held, Trees(workers))
+    volumes = Volumes(database, directories, held, Trees(workers), tell=journal.tell)
     container_volumes = ContainerVolumes(database, containers, volumes, Trees(workers), snapshotters)
     return Stores(
         exchange,
@@ -231,7 +232,7 @@ def _stores(config: Config, stack: AsyncExitStack, sight: Sight) -> Stores:
         RunStates(database),
         journal,
         collector,
-        build_network(config, stack, database, container_volumes),
+        build_network(config, stack, database, container_volumes, tell=journal.tell),
     )
 
 
@@ -273,6 +274,7 @@ def _engine(config: Config, stack: AsyncExitStack, sight: Sight, stores: Stores)
         mounts=stores.mounts,
         volumes=stores.container_volumes,
         network=stores.network.sandboxes,
+        tell=stores.journal.tell,
         traceparent=traceparent,
         span=sight.span,
     )

@@ -14,7 +14,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pycontainerd.core import happenings
 from pycontainerd.core.errors import AlreadyExists, FailedPrecondition, NotFound, PycontainerdError
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.ipam import check_subnet, choose_subnet, overlap
 from pycontainerd.core.network import (
     DEFAULT_NETWORK,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pycontainerd.core.containers import ContainerStore
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.core.ipam import Pool
     from pycontainerd.core.network import EndpointRequest
     from pycontainerd.network.ground import Ground
@@ -46,9 +49,15 @@ class Networks:
     """The engine. ``pools`` are for networks that name no subnet, ``default_subnet`` for the default network."""
 
     def __init__(
-        self, ground: Ground, containers: ContainerStore, pools: Sequence[Pool], default_subnet: str = ""
+        self,
+        ground: Ground,
+        containers: ContainerStore,
+        pools: Sequence[Pool],
+        default_subnet: str = "",
+        *,
+        tell: Tell = untold,
     ) -> None:
-        self._ground, self._containers = ground, containers
+        self._ground, self._containers, self._tell = ground, containers, tell
         self._pools, self._default_subnet = pools, default_subnet
 
     # Looking
@@ -141,6 +150,7 @@ class Networks:
                 raise AlreadyExists("interface", network.link, error.reason) from error
             raise
         failpoint.hit("network.create.kernel")
+        self._tell(network.namespace, happenings.network("create", network.id, network.name, network.driver))
         view = self._view(network)
         return replace(view, warnings=(*warnings, *view.warnings))
 
@@ -178,6 +188,7 @@ class Networks:
         failpoint.hit("network.remove.kernel")
         self._ground.store.delete(network)
         failpoint.hit("network.remove.rows")
+        self._tell(network.namespace, happenings.network("destroy", network.id, network.name, network.driver))
 
     def prune(self, namespace: str, keep: Callable[[Network], bool]) -> Sequence[str]:
         """Remove the networks nobody is on, but the default one and those to ``keep``; return their names."""

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from pycontainerd.api.types.introspection_pb2 import RuntimeInfo
 from pycontainerd.core.errors import Unavailable, Unknown
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.runtimes import choose_shim
 from pycontainerd.core.spans import no_span
 from pycontainerd.runtime.checkpoints import Checkpoints
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.containers import ContainerStore
     from pycontainerd.core.content import ContentStore
     from pycontainerd.core.events import Publish
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.core.mounts import MountManager
     from pycontainerd.core.network import SandboxEngine
     from pycontainerd.core.spans import Span
@@ -68,6 +70,7 @@ class Engine:
         network: SandboxEngine | None = None,
         sandbox: Callable[[str, str], Bootstrap | None] | None = None,
         traceparent: Callable[[], str] = no_traceparent,
+        tell: Tell = untold,
         span: Span = no_span,
     ) -> None:
         """``sandbox(namespace, id)`` answers how to reach a known sandbox's shim, or None; ``traceparent()`` gives the
@@ -114,6 +117,7 @@ class Engine:
             checkpoints=checkpoints,
             offload=offload,
             publish=publish,
+            tell=tell,
             span=span,
         )
         self._offload, self._network = offload, network

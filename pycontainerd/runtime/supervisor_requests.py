@@ -10,7 +10,9 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pycontainerd.core import happenings
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument, NotFound, PycontainerdError
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.health import Health
 from pycontainerd.core.restart import parse
 from pycontainerd.core.supervision import (
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pycontainerd.core.containers import ContainerStore
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.core.tasks import Process
     from pycontainerd.runtime.shims import Offload
     from pycontainerd.runtime.supervisor import Supervisor
@@ -38,9 +41,11 @@ if TYPE_CHECKING:
 class Requests:
     """Every method raises NotFound for an unknown container."""
 
-    def __init__(self, supervisor: Supervisor, containers: ContainerStore, offload: Offload) -> None:
+    def __init__(
+        self, supervisor: Supervisor, containers: ContainerStore, offload: Offload, tell: Tell = untold
+    ) -> None:
         self._supervisor, self._containers, self._offload = supervisor, containers, offload
-        self._book, self._tasks = supervisor.book, supervisor.tasks
+        self._book, self._tasks, self._tell = supervisor.book, supervisor.tasks, tell
 
     def status(self, namespace: str, ids: Sequence[str] = ()) -> Sequence[Watched]:
         """The supervised ones among these, or all of the namespace."""
@@ -83,17 +88,24 @@ class Requests:
         ``patience`` in seconds: 0 kills at once, a negative one never, None is the container's own.
         """
         watched = await self._find(namespace, id)
-        await asyncio.shield(self._supervisor.spawn(self._stop(watched, signal, patience)))
+        await asyncio.shield(self._supervisor.spawn(self._stop_and_tell(watched, signal, patience)))
         return watched.state.exit_code
 
-    async def _stop(self, watched: Watched, signal: int, patience: float | None) -> None:
+    async def _stop_and_tell(self, watched: Watched, signal: int, patience: float | None) -> None:
+        if await self._stop(watched, signal, patience):
+            self._tell(watched.namespace, happenings.container("stop", watched.id))
+
+    async def _stop(self, watched: Watched, signal: int, patience: float | None) -> bool:
+        """Whether there was something to stop."""
         await self._mark(watched)
         async with watched.lock:  # a restart may be under way
             pass
         process = await self._process(watched)
-        if process is not None and process.status in LIVE:
-            watched.paused = process.status != LIVE[0]
-            await self._supervisor.quit(watched, signal, patience)
+        if process is None or process.status not in LIVE:
+            return False
+        watched.paused = process.status != LIVE[0]
+        await self._supervisor.quit(watched, signal, patience)
+        return True
 
     async def set_policy(self, namespace: str, id: str, policy: str) -> None:
         """Change the restart policy where the container keeps it. Raises InvalidArgument."""

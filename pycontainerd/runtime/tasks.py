@@ -17,6 +17,7 @@ from pycontainerd.api.attach.v1 import attach_pb2
 from pycontainerd.api.runtime.task.v3 import task_pb2
 from pycontainerd.api.types.runc import options_pb2
 from pycontainerd.core import filters as filter_language
+from pycontainerd.core import happenings
 from pycontainerd.core.errors import (
     DeadlineExceeded,
     InvalidArgument,
@@ -25,6 +26,7 @@ from pycontainerd.core.errors import (
     Unimplemented,
     Unknown,
 )
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.identifiers import validate_identifier
 from pycontainerd.core.spans import no_span
 from pycontainerd.core.tasks import Exit, Metric, NoTaskWatcher, Process, Status
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
     from pycontainerd.core.containers import ContainerStore
     from pycontainerd.core.events import Envelope, Publish
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.core.spans import Span
     from pycontainerd.core.tasks import Attachment, CreateTask, Stdio, TaskWatcher
     from pycontainerd.core.values import Descriptor
@@ -77,12 +80,13 @@ class Tasks:
         checkpoints: Checkpoints,
         offload: Offload,
         publish: Publish,
+        tell: Tell = untold,
         span: Span = no_span,
     ) -> None:
         self.table, self.shims, self.preparer, self.foreign = table, shims, preparer, foreign
         self.offload = offload
         self.publishing = Publishing(table, publish)
-        self._moves = GroupMoves()
+        self._moves, self._tell = GroupMoves(), tell
         self._containers, self._checkpoints, self._span = containers, checkpoints, span
         self.watcher: TaskWatcher = NoTaskWatcher()
         self._background: set[asyncio.Task[object]] = set()
@@ -273,6 +277,7 @@ class Tasks:
             spec=any_message(spec),
         )
         await self._call(namespace, id, "Exec", message)
+        self._tell(namespace, happenings.exec_created(id, exec_id, spec))
 
     async def delete_process(self, namespace: str, id: str, exec_id: str) -> Exit:
         """Delete an exec that has ended; say how. Raises NotFound, Unknown while it runs."""
@@ -288,6 +293,8 @@ class Tasks:
         """Send a signal; ``all`` reaches every process of the container. Raises NotFound when it has ended."""
         message = task_pb2.KillRequest(id=id, exec_id=exec_id, signal=signal, all=all)
         await self._call(namespace, id, "Kill", message)
+        if not exec_id:
+            self._tell(namespace, happenings.container("kill", id, signal=str(signal)))
 
     async def pause(self, namespace: str, id: str) -> None:
         await self._call(namespace, id, "Pause", task_pb2.PauseRequest(id=id))
@@ -402,6 +409,8 @@ class Tasks:
             answer = await shim.call("Attach", message, attach_pb2.AttachResponse, service=ATTACH_SERVICE)
         except Unimplemented as error:
             raise Unimplemented("attach", id, "the container's shim does not offer it") from error
+        if not exec_id:
+            self._tell(namespace, happenings.container("attach", id))
         return str(answer.attachment)
 
     async def detach(self, namespace: str, id: str, exec_id: str, attachment_id: str) -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from google.protobuf.empty_pb2 import Empty
+
 from pycontainerd.api.history.v1 import history_pb2 as pb
+from pycontainerd.core import happenings
+from pycontainerd.core.errors import InvalidArgument
+from pycontainerd.core.events import validate_topic
 from pycontainerd.rpc.offload import offload
 from pycontainerd.rpc.service import Service
 from pycontainerd.services.convert import now, optional_time
 from pycontainerd.services.events import BACKLOG, Backlog, envelope_message
+from pycontainerd.wire.messages.history import Happened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,6 +24,9 @@ if TYPE_CHECKING:
     from pycontainerd.api.types.event_pb2 import Envelope as EnvelopeMessage
     from pycontainerd.core.events import Envelope
     from pycontainerd.rpc.call import Call
+
+
+_TYPES = ", ".join(happenings.TYPES)
 
 
 class Reading(Protocol):
@@ -30,6 +39,8 @@ class Reading(Protocol):
 
 class Journal(Protocol):
     """``pycontainerd.stores.journal.Journal``."""
+
+    def tell(self, namespace: str, message: Happened) -> None: ...
 
     def read(
         self,
@@ -46,6 +57,15 @@ class HistoryService(Service):
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+
+    async def Tell(self, request: pb.Happened, call: Call) -> Empty:
+        """Keep what a client did."""
+        message = Happened.decode(request.SerializeToString())
+        if message.type not in happenings.TYPES or not message.action:
+            raise InvalidArgument("event", f"{message.type} {message.action}", f"its type is one of {_TYPES}")
+        validate_topic(happenings.topic_of(message))
+        await offload(self._journal.tell, call.namespace, message)
+        return Empty()
 
     async def Read(self, request: pb.ReadHistoryRequest, call: Call) -> AsyncIterator[EnvelopeMessage]:
         """What was kept, and then what comes."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pycontainerd.core import happenings
 from pycontainerd.core.containers import Container, adaptor, updated, validated
 from pycontainerd.core.errors import AlreadyExists, InvalidArgument, NotFound
 from pycontainerd.core.events import discard
 from pycontainerd.core.filters import compile as compile_filters
 from pycontainerd.core.gc import Item, Kind, Node, snapshot_node
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.supervision import NoContainerWatcher
 from pycontainerd.stores import names, namespaces
 from pycontainerd.stores.columns import (
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from pycontainerd.core.events import Publish
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.core.supervision import ContainerWatcher
     from pycontainerd.core.values import AnyValue
     from pycontainerd.stores.database import Database
@@ -52,8 +55,8 @@ class Containers:
     A container's label ``io.pycontainerd/name`` is its name: the row is taken, changed and given up with the label.
     """
 
-    def __init__(self, database: Database, publish: Publish = discard) -> None:
-        self._database, self._publish = database, publish
+    def __init__(self, database: Database, publish: Publish = discard, tell: Tell = untold) -> None:
+        self._database, self._publish, self._tell = database, publish, tell
         self.watcher: ContainerWatcher = NoContainerWatcher()
 
     def get(self, namespace: str, id: str) -> Container:
@@ -91,7 +94,8 @@ class Containers:
             self._database.after_commit(lambda: self.watcher.changed(namespace, container))
             if also is not None:
                 also(connection)
-            self._tell(namespace, "/containers/create", message)
+            self._send(namespace, "/containers/create", message)
+            self._database.after_commit(lambda: self._tell(namespace, happenings.record("create", container)))
 
         self._database.write(change)
         return container
@@ -118,7 +122,7 @@ class Containers:
             self._database.after_commit(lambda: self.watcher.changed(namespace, result))
             if also is not None:
                 also(connection)
-            self._tell(namespace, "/containers/update", message)
+            self._send(namespace, "/containers/update", message)
             return result
 
         return self._database.write(change)
@@ -127,13 +131,13 @@ class Containers:
         """Delete the record; a running task is the caller's business. Raises NotFound."""
 
         def change(connection: Connection) -> None:
-            query = "DELETE FROM containers WHERE namespace = ? AND id = ?"
-            if not connection.execute(query, (namespace, id)).rowcount:
-                raise NotFound("container", id)
+            last = _get(connection, namespace, id)
+            connection.execute("DELETE FROM containers WHERE namespace = ? AND id = ?", (namespace, id))
             self._database.after_commit(lambda: self.watcher.deleted(namespace, id))
             if also is not None:
                 also(connection)
-            self._tell(namespace, "/containers/delete", ContainerDelete(id=id))
+            self._send(namespace, "/containers/delete", ContainerDelete(id=id))
+            self._database.after_commit(lambda: self._tell(namespace, happenings.record("destroy", last)))
 
         self._database.write(change, frees=True)
 
@@ -152,7 +156,7 @@ class Containers:
     def sweep(self) -> None:
         """Nothing: a container is a row and no more."""
 
-    def _tell(self, namespace: str, topic: str, message: ContainerCreate | ContainerUpdate | ContainerDelete) -> None:
+    def _send(self, namespace: str, topic: str, message: ContainerCreate | ContainerUpdate | ContainerDelete) -> None:
         self._database.after_commit(lambda: self._publish(namespace, topic, message))
 
 

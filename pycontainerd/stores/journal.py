@@ -20,6 +20,7 @@ import structlog
 from pycontainerd.core.errors import Unknown
 from pycontainerd.core.events import Envelope
 from pycontainerd.core.filters import compile as compile_filters
+from pycontainerd.core.happenings import topic_of
 from pycontainerd.core.health import EXEC_PREFIX
 from pycontainerd.core.values import EPOCH, AnyValue
 from pycontainerd.stores.columns import from_micros, now, to_micros
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pycontainerd.core.filters import Matcher
+    from pycontainerd.wire.messages.history import Happened
 
     Clock = Callable[[], datetime]
 
@@ -52,7 +54,7 @@ BATCH = 512
 _HEAD = 8
 _SUFFIX = ".events"
 _MILLION = 1_000_000
-_EXEC_TOPICS = {"/tasks/exec-added", "/tasks/exec-started", "/tasks/exit"}
+_EXEC_TOPICS = {"/tasks/exec-added", "/tasks/exec-started", "/tasks/exit", "/happened/container/exec_create"}
 _HEALTH = EXEC_PREFIX.encode()
 _MAX_RECORD = 16 << 20
 
@@ -98,6 +100,10 @@ class Journal:
                 self._close()
             for follower in self._followers:
                 follower(envelope)
+
+    def tell(self, namespace: str, message: Happened) -> None:
+        """Keep what the readers of the history alone are told. Never raises."""
+        self.append(Envelope(self._clock(), namespace, topic_of(message), AnyValue(message.TYPE, message.encode())))
 
     def read(
         self,

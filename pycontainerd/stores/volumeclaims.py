@@ -180,7 +180,7 @@ class ContainerVolumes:
         for name in dict.fromkeys(names):
             volume = volumerows.find(connection, namespace, name)
             if volume is not None and volume.anonymous and not volumerows.users(connection, namespace, name):
-                volumerows.delete(connection, namespace, name)
+                self._volumes.drop(connection, namespace, volume)
                 yield name
 
     def _fill(self, namespace: str, container: Container, entries: Sequence[Json], made: Mapping[str, Volume]) -> None:

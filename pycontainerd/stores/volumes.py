@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pycontainerd.core import happenings
 from pycontainerd.core.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PycontainerdError
+from pycontainerd.core.happenings import untold
 from pycontainerd.core.mountentries import check_volume_name
 from pycontainerd.core.snapshots import Usage
 from pycontainerd.core.volumes import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from sqlite3 import Connection
 
+    from pycontainerd.core.happenings import Tell
     from pycontainerd.core.volumes import Trees, Use
     from pycontainerd.stores.database import Database
     from pycontainerd.stores.volumedirs import VolumeDirectories
@@ -56,9 +59,17 @@ _log = structlog.get_logger(__name__)
 class Volumes:
     """``core.volumes.VolumeStore``. Opening reconciles rows and directories and never fails over what it finds."""
 
-    def __init__(self, database: Database, directories: VolumeDirectories, mounts: VolumeMounts, trees: Trees) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directories: VolumeDirectories,
+        mounts: VolumeMounts,
+        trees: Trees,
+        *,
+        tell: Tell = untold,
+    ) -> None:
         self.directories, self.mounts = directories, mounts
-        self._database, self._trees = database, trees
+        self._database, self._trees, self._tell = database, trees, tell
         self._latches = Latches()
         self._open()
 
@@ -207,6 +218,14 @@ class Volumes:
         """The row of a volume whose directory is there."""
         namespaces.ensure(connection, namespace)
         volumerows.insert(connection, namespace, volume)
+        message = happenings.volume("create", volume.name, volume.driver)
+        self._database.after_commit(lambda: self._tell(namespace, message))
+
+    def drop(self, connection: Connection, namespace: str, volume: Volume) -> None:
+        """Delete the row of a volume whose directory is doomed."""
+        volumerows.delete(connection, namespace, volume.name)
+        message = happenings.volume("destroy", volume.name, volume.driver)
+        self._database.after_commit(lambda: self._tell(namespace, message))
 
     @contextmanager
     def making(self, namespace: str, volume: Volume) -> Iterator[Volume]:
@@ -278,8 +297,7 @@ class Volumes:
         """Remove a volume that is held and that nobody used a moment ago."""
 
         def change(connection: Connection) -> None:
-            self._removable(connection, namespace, name)
-            volumerows.delete(connection, namespace, name)
+            self.drop(connection, namespace, self._removable(connection, namespace, name))
 
         with self.removing(namespace, [name]) as gone:
             self._database.write(change, frees=True)

@@ -14,8 +14,34 @@ class ReadHistoryRequest(Message):
         self.follow = follow
 
 
+class Happened(Message):
+    __slots__ = ('type', 'action', 'id', 'attributes', 'mounts')
+    TYPE = 'pycontainerd.events.v1.Happened'
+    FIELDS = ((1, 'type', 9, 0, None), (2, 'action', 9, 0, None), (3, 'id', 9, 0, None), (4, 'attributes', 11, 3, (9, 9, None)), (5, 'mounts', 11, 2, 'history:VolumeMount'))
+
+    def __init__(self, *, type='', action='', id='', attributes={}, mounts=()):
+        self.type = type
+        self.action = action
+        self.id = id
+        self.attributes = {**attributes}
+        self.mounts = [*mounts]
+
+
+class VolumeMount(Message):
+    __slots__ = ('volume', 'destination', 'readonly', 'propagation')
+    TYPE = 'pycontainerd.events.v1.VolumeMount'
+    FIELDS = ((1, 'volume', 9, 0, None), (2, 'destination', 9, 0, None), (3, 'readonly', 8, 0, None), (4, 'propagation', 9, 0, None))
+
+    def __init__(self, *, volume='', destination='', readonly=False, propagation=''):
+        self.volume = volume
+        self.destination = destination
+        self.readonly = readonly
+        self.propagation = propagation
+
+
 SERVICES = {
     'pycontainerd.events.v1.History': {
         'Read': ('history:ReadHistoryRequest', 'types:Envelope', 0, 1),
+        'Tell': ('history:Happened', 'google:Empty', 0, 0),
     },
 }

@@ -20,4 +20,40 @@ class ReadHistoryRequest(Message):
         follow: bool = ...,
     ) -> None: ...
 
+class Happened(Message):
+    """Something that happened, in the words of Docker's events, where containerd has no event or one that says too little.
+    Its topic is `/happened/<type>/<action>`, the action without what follows a colon. Readers of the history get it, and
+    subscribers of containerd's Events service do not: their clients know only containerd's messages.
+    """
+    TYPE: ClassVar[str]
+    type: str
+    action: str
+    id: str
+    attributes: dict[str, str]
+    mounts: list[VolumeMount]
+    def __init__(
+        self,
+        *,
+        type: str = ...,
+        action: str = ...,
+        id: str = ...,
+        attributes: Mapping[str, str] = ...,
+        mounts: Iterable[VolumeMount] = ...,
+    ) -> None: ...
+
+class VolumeMount(Message):
+    TYPE: ClassVar[str]
+    volume: str
+    destination: str
+    readonly: bool
+    propagation: str
+    def __init__(
+        self,
+        *,
+        volume: str = ...,
+        destination: str = ...,
+        readonly: bool = ...,
+        propagation: str = ...,
+    ) -> None: ...
+
 SERVICES: Final[dict[str, dict[str, tuple[str, str, int, int]]]]

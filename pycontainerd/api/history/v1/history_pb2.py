@@ -22,19 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from pycontainerd.api.types import event_pb2 as pycontainerd_dot_api_dot_types_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pycontainerd/api/history/v1/history.proto\x12\x16pycontainerd.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"pycontainerd/api/types/event.proto\"\x8b\x01\n\x12ReadHistoryRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66ilters\x18\x03 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\x32[\n\x07History\x12P\n\x04Read\x12*.pycontainerd.events.v1.ReadHistoryRequest\x1a\x1a.containerd.types.Envelope0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)pycontainerd/api/history/v1/history.proto\x12\x16pycontainerd.events.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"pycontainerd/api/types/event.proto\"\x8b\x01\n\x12ReadHistoryRequest\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66ilters\x18\x03 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"\xe2\x01\n\x08Happened\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x44\n\nattributes\x18\x04 \x03(\x0b\x32\x30.pycontainerd.events.v1.Happened.AttributesEntry\x12\x33\n\x06mounts\x18\x05 \x03(\x0b\x32#.pycontainerd.events.v1.VolumeMount\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Y\n\x0bVolumeMount\x12\x0e\n\x06volume\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x10\n\x08readonly\x18\x03 \x01(\x08\x12\x13\n\x0bpropagation\x18\x04 \x01(\t2\x9d\x01\n\x07History\x12P\n\x04Read\x12*.pycontainerd.events.v1.ReadHistoryRequest\x1a\x1a.containerd.types.Envelope0\x01\x12@\n\x04Tell\x12 .pycontainerd.events.v1.Happened\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pycontainerd.api.history.v1.history_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_READHISTORYREQUEST']._serialized_start=139
-  _globals['_READHISTORYREQUEST']._serialized_end=278
-  _globals['_HISTORY']._serialized_start=280
-  _globals['_HISTORY']._serialized_end=371
+  _globals['_HAPPENED_ATTRIBUTESENTRY']._loaded_options = None
+  _globals['_HAPPENED_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_READHISTORYREQUEST']._serialized_start=168
+  _globals['_READHISTORYREQUEST']._serialized_end=307
+  _globals['_HAPPENED']._serialized_start=310
+  _globals['_HAPPENED']._serialized_end=536
+  _globals['_HAPPENED_ATTRIBUTESENTRY']._serialized_start=487
+  _globals['_HAPPENED_ATTRIBUTESENTRY']._serialized_end=536
+  _globals['_VOLUMEMOUNT']._serialized_start=538
+  _globals['_VOLUMEMOUNT']._serialized_end=627
+  _globals['_HISTORY']._serialized_start=630
+  _globals['_HISTORY']._serialized_end=787
 # @@protoc_insertion_point(module_scope)
