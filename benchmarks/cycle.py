@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 import time
 from typing import Any
@@ -73,7 +74,7 @@ class Api:
 
     def make(self, args: list[str], chain: str) -> tuple[str, list[Any]]:
         """Snapshot and container record; returns the id and the mounts."""
-        name = f"bench-{next(_numbers)}"
+        name = f"bench-{os.getpid()}-{next(_numbers)}"  # others may run this, too
         prepare = snapshots.PrepareSnapshotRequest(snapshotter="overlayfs", key=name, parent=chain)
         mounts = self.call("snapshots.v1.Snapshots", "Prepare", prepare, snapshots.PrepareSnapshotResponse).mounts
         container = containers.Container(id=name, snapshotter="overlayfs", snapshot_key=name)

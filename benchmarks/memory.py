@@ -33,15 +33,24 @@ def pss(pid: int) -> float:
 def shims(folder: str) -> float:
     """Total PSS in MB of the shims (and the template) of the daemon whose files are in ``folder``."""
     words = ("containerd-shim", "shim.template")
-    return sum(pss(pid) for pid, line in processes() if any(word in line for word in words) and uses(pid, line, folder))
+    found = [(pid, line) for pid, line in processes() if any(word in line for word in words)]
+    ours = {pid for pid, line in found if uses(pid, line, folder)}
+    # The shim that waits for the next container writes nowhere yet: it holds the template's end of the socket.
+    ends = {end for pid in ours if (end := _link(pid, 3)).startswith("socket:")}
+    return sum(pss(pid) for pid, _ in found if pid in ours or _link(pid, 3) in ends)
 
 
 def uses(pid: int, line: str, folder: str) -> bool:
     """Whether a process was told of the folder or writes its messages there: others on this machine are not ours."""
+    return f"{folder}/" in line or _link(pid, 2).startswith(f"{folder}/")
+
+
+def _link(pid: int, fd: int) -> str:
+    """What a descriptor of a process is, "" when there is none."""
     try:
-        return f"{folder}/" in line or str(Path(f"/proc/{pid}/fd/2").readlink()).startswith(f"{folder}/")
+        return str(Path(f"/proc/{pid}/fd/{fd}").readlink())
     except OSError:
-        return False
+        return ""
 
 
 def measure(address: str, chain: str, count: int) -> float:
