@@ -112,9 +112,9 @@ def is_non_distributable(media_type: str) -> bool:
 
 
 def layer_compression(media_type: str) -> str:
-    """``""`` for a plain tar, ``"auto"`` for a compressed one (told apart by content).
+    """``""`` for a plain tar, ``"auto"`` for one whose content tells how it is compressed.
 
-    Raises Unknown for anything else: the contract leaves this error unmapped.
+    Docker's type without a suffix promises nothing: clients use it for compressed layers too. Raises Unknown for anything else: the contract leaves this error unmapped.
     """
     for base, separator in (
         (_OCI_LAYERS[0], "+"),
@@ -123,7 +123,7 @@ def layer_compression(media_type: str) -> str:
         (_DOCKER_LAYERS[1], "."),
     ):
         if media_type == base:
-            return ""
+            return "" if base in _OCI_LAYERS else "auto"
         if media_type in {f"{base}{separator}gzip", f"{base}{separator}zstd"}:
             return "auto"
     raise Unknown("no processor for media type", media_type)

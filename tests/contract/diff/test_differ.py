@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,13 @@ def test_apply_answers_with_the_diff_id(made: Engines, snapshotter: str, compres
         assert (root / "etc/keep").read_bytes() == b"keep"
         assert os.stat(root / "one").st_ino == os.stat(root / "two").st_ino
         assert (os.stat(root / "etc").st_mode & 0o777, os.stat(root / "etc").st_uid) == (0o711, 1)
+
+
+@pytest.mark.parametrize("compression", ["", "gzip", "zstd"])
+@pytest.mark.parametrize("kind", ["rootfs.diff.tar", "rootfs.foreign.diff.tar", "rootfs.diff.tar.gzip"])
+def test_dockers_types_do_not_bind_the_content(made: Engines, snapshotter: str, kind: str, compression: str) -> None:
+    layer = replace(Layer.of(BASE, compression), media_type=f"application/vnd.docker.image.{kind}")
+    assert apply(made, snapshotter, layer, "one").digest == layer.diff_id
 
 
 def test_a_second_layer_changes_the_first(made: Engines, snapshotter: str) -> None:
