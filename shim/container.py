@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pycontainerd.linux.cgroup import Cgroup, locate
+from pycontainerd.linux.fds import close
 from pycontainerd.wire.messages.events_task import TaskExit, TaskOOM
 from pycontainerd.wire.messages.google import Timestamp
 from shim import bundle as files
@@ -44,6 +45,7 @@ class Container:
         self.cgroup: Cgroup | None = None
         self._oom: OomWatch | None = None
         self._starting_execs = 0
+        self._start_held = -1
 
     def process(self, exec_id: str) -> Process:
         """Init for the empty id, else an exec. Raises RpcError NOT_FOUND."""
@@ -96,12 +98,17 @@ class Container:
         process.starting = False
         if process.exec_id:
             self._starting_execs -= 1
+        else:
+            close(self._start_held)
+            self._start_held = -1
         self._settle(process)
         self._settle(self.init)
 
     def on_exit(self, process: Process, ended: Exit) -> None:
         """A process has been reaped."""
         process.pending = ended
+        if process is self.init and process.starting and self._start_held < 0:
+            self._start_held = self.runtime.hold_start(self.id)
         if process is self.init and not (self.spec and self.spec.own_pids):
             # nothing else would end them: without a pid namespace of its own the kernel does not
             self._kill_rest()

@@ -27,6 +27,8 @@ NULL_STDIO = {0: 0, 1: 0, 2: 0}
 """For `fds`: the shim's own descriptor 0 is /dev/null."""
 
 _MESSAGE_LIMIT = 4096
+_START_FIFO = "exec.fifo"
+"""In a container's directory below the root: crun's and runc's alike."""
 _NOTHING: list[str] = []
 
 
@@ -73,6 +75,16 @@ class Runtime:
         if ended.status:
             raise failure(verb, log, start, ended.status)
         return ended
+
+    def hold_start(self, id: str) -> int:
+        """Open the FIFO by which `start` lets init go, to read, and return the descriptor; -1 where there is none.
+
+        For an init that was killed first: a runtime that comes to open it then (crun) would wait for ever.
+        """
+        try:
+            return os.open(f"{self.root}/{id}/{_START_FIFO}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return -1
 
     def command(self, log: str) -> list[str]:
         """The part of the command line before the verb."""

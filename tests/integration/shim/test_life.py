@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -407,3 +409,40 @@ def test_an_unsampled_trace_costs_nothing(host: Host) -> None:
     box.wait()
     host.listener.wait("/tasks/exit")
     assert not host.listener.spans
+
+
+@pytest.mark.parametrize("told_first", [True, False], ids=["then opened", "already open"])
+def test_an_init_killed_while_it_is_being_started(host: Host, tmp_path: Path, told_first: bool) -> None:
+    """The runtime finds init alive, and opens the FIFO at which init waits when nobody does any more."""
+    looked, go, opening = tmp_path / "looked", tmp_path / "go", tmp_path / "opening"
+    late = tmp_path / "late-crun"
+    late.write_text(
+        f"""#!/bin/sh
+case " $* " in *" start "*) ;; *) exec crun "$@" ;; esac
+touch {looked}
+until [ -e {go} ]; do sleep 0.01; done
+touch {opening}
+echo >{host.base}/state/test/one/exec.fifo
+"""
+    )
+    late.chmod(0o755)
+    box = host.shim("one", ["/bin/sleep", "100"])
+    pid = box.create(options=types_runc.Options(binary_name=str(late), root=str(host.base / "state")))
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(box.start)
+        eventually(looked.exists)
+        if told_first:
+            box.kill()
+            eventually(lambda: not running(pid))
+            go.touch()
+        else:
+            os.kill(box.pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
+            go.touch()
+            eventually(opening.exists)
+            os.kill(box.pid, signal.SIGCONT)
+        assert starting.result(20) == pid
+    assert box.wait().exit_status == 137
+    assert box.delete().exit_status == 137
+    host.listener.wait("/tasks/delete")
+    assert host.listener.topics() == ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
