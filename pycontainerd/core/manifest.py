@@ -114,7 +114,9 @@ def is_non_distributable(media_type: str) -> bool:
 def layer_compression(media_type: str) -> str:
     """``""`` for a plain tar, ``"auto"`` for one whose content tells how it is compressed.
 
-    Docker's type without a suffix promises nothing: clients use it for compressed layers too. Raises Unknown for anything else: the contract leaves this error unmapped.
+    Docker's type without a suffix promises nothing: clients use it for compressed layers too.
+
+    Raises Unknown for anything else: the contract leaves this error unmapped.
     """
     for base, separator in (
         (_OCI_LAYERS[0], "+"),

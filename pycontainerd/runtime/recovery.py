@@ -65,6 +65,7 @@ class Recovery:
         self._tasks, self._settings, self._containers = tasks, settings, containers
         self._dead: list[tuple[_Known, Remains]] = []
         self._ended: list[tuple[Task, list[Exit]]] = []
+        self._orphans: list[Bundle] = []
         self._sockets: set[str] = set()
 
     async def run(self) -> Recovered:
@@ -107,7 +108,25 @@ class Recovery:
             await self._clear(known, shim)
             return "leaked"
         await self._adopt(known, shim, state, log)
+        if state.status == Status.CREATED and not await self._tasks.offload(self._has_record, known.bundle):
+            self._orphans.append(known.bundle)
         return "adopted"
+
+    def _has_record(self, bundle: Bundle) -> bool:
+        try:
+            self._containers.get(bundle.namespace, bundle.id)
+        except NotFound:
+            return False
+        return True
+
+    async def _give_up(self, bundle: Bundle) -> None:
+        """Delete a task that was never started, of a container that is no more: its client went away in mid-create, and
+        the daemon died before it had taken that back."""
+        try:
+            if not await self._tasks.offload(self._has_record, bundle):
+                await self._tasks.delete(bundle.namespace, bundle.id)
+        except PycontainerdError as error:
+            _log.warning("leaked task not deleted", namespace=bundle.namespace, container=bundle.id, error=str(error))
 
     def _read(self, bundle: Bundle) -> _Known:
         bootstrap = None
@@ -207,5 +226,7 @@ class Recovery:
                     count += 1
             publishing.publish(namespace, "/tasks/delete", delete_event(container, remains.init))
             count += 1
-        self._ended, self._dead = [], []
+        for bundle in self._orphans:  # now that their shims find somebody to tell of it
+            self._tasks.spawn(self._give_up(bundle))
+        self._ended, self._dead, self._orphans = [], [], []
         return count

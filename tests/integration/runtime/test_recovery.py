@@ -140,6 +140,28 @@ async def test_containers_live_through_a_restart(host: Host, runtime: str) -> No
     assert (await host.tasks.delete(host.namespace, "c1")).status == 137
 
 
+async def test_a_created_task_of_a_container_that_is_no_more_is_given_up(host: Host, runtime: str) -> None:
+    for name in ("created", "orphan", "running"):
+        request = host.add(name, SLEEP, runtime=runtime)
+        await (host.run(request) if name == "running" else host.tasks.create(host.namespace, request))
+    await host.stop()
+    for name in ("orphan", "running"):
+        del host.containers.records[host.namespace, name]
+
+    await host.start()
+
+    await host.until("/tasks/delete", "orphan")
+    await host.rested()
+    assert {task.id for task in host.tasks.table} == {"created", "running"}
+    for name in ("created", "running"):
+        with contextlib.suppress(PycontainerdError):
+            await host.tasks.kill(host.namespace, name, "", signal.SIGKILL, all=False)
+        await host.tasks.wait(host.namespace, name)
+        await host.tasks.delete(host.namespace, name)
+    await host.settled()
+    assert host.leftovers() == []
+
+
 async def test_what_ended_meanwhile_is_told_once(host: Host, runtime: str, tmp_path: object) -> None:
     go = f"{tmp_path}/go"
     os.mkfifo(go)
@@ -233,7 +255,8 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def _crash(host: Host, point: str, runtime: str, script: str) -> bytes:
-    """Run a daemon in a process of its own that is killed at ``point``; what it printed."""
+    """Run a daemon in a process of its own that is killed at ``point``; what it printed. The record stays, as ever."""
+    host.add("c1", ["/bin/sh", "-c", script], runtime=runtime)
     environment = {**os.environ, "PYCONTAINERD_FAILPOINTS": f"{point}=crash", "PYTHONPATH": os.getcwd()}
     argv = [sys.executable, "-c", VICTIM, host.base, host.namespace, runtime, script]
     result = process.run(argv, env=environment, timeout=30, merge=True)
