@@ -49,6 +49,7 @@ FLAGS = (
     flag("dns", "", LIST, "Set name servers"),
     flag("dns-option", "", LIST, "Set options of the resolver"),
     flag("dns-search", "", LIST, "Set search domains"),
+    flag("disable-content-trust", "", BOOL, "Skip image verification (signatures are not looked at)", default="true"),
     flag("domainname", "", STRING, "Container NIS domain name"),
     flag("entrypoint", "", STRING, "Overwrite the image's ENTRYPOINT"),
     flag("env", "e", LIST, "Set environment variables"),
@@ -70,6 +71,7 @@ FLAGS = (
     flag("ip", "", STRING, "IPv4 address in a network"),
     flag("ipc", "", STRING, "IPC namespace to use (private, host, none, container:NAME)"),
     flag("isolation", "", STRING, "Windows only: nothing but default"),
+    flag("kernel-memory", "", STRING, "Kernel memory limit: not offered", metavar="bytes"),
     flag("label", "l", LIST, "Set labels on the container"),
     flag("label-file", "", LIST, "Read labels from a file, one a line"),
     flag("log-driver", "", STRING, "Where the output goes (json-file, cri, journald or none)"),
@@ -214,6 +216,7 @@ _REFUSED = (
     ("io-maxbandwidth", f"{_WINDOWS}: give --device-read-bps and --device-write-bps"),
     ("io-maxiops", f"{_WINDOWS}: give --device-read-iops and --device-write-iops"),
     ("isolation", f"{_WINDOWS}: leave it out"),
+    ("kernel-memory", "kernels since 5.4 have no such limit: --memory counts the kernel's memory, too"),
     ("link-local-ip", "give --ip or --ip6 with an address of the network"),
 )
 

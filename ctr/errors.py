@@ -1,12 +1,17 @@
 """How a command fails: one cause, one hint, an exit code, no traceback.
 
 Docker's exit codes: 125 when ``run`` itself failed, 126 when the command in the container cannot be executed, 127 when
-it cannot be found, otherwise the command's own (128 plus the number of the signal that ended it). Other verbs: 1.
+it cannot be found, otherwise the command's own (128 plus the number of the signal that ended it). Other verbs: 1, and
+125 for a flag that is wrong.
 """
 
 from __future__ import annotations
 
 from pycontainerd.core.errors import InvalidArgument, PycontainerdError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RUN_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
@@ -21,6 +26,13 @@ class Failure(Exception):
 
 class UsageError(Failure):
     """Raised when the command line itself is wrong; the reader is pointed to ``--help``."""
+
+
+class FlagError(UsageError):
+    """Raised for a flag there is not, or one with a value it cannot have: ends with 125, whatever the verb."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, RUN_FAILED)
 
 
 class Exited(Exception):
@@ -52,6 +64,14 @@ def _told(error: PycontainerdError) -> str:
     if isinstance(error, InvalidArgument):
         return named if "invalid" in named else f"invalid {named}" if ":" not in error.what else f"{named} is invalid"
     return f"{named}: {error.text}" if error.text else named
+
+
+def explained(error: Exception, command: Sequence[str] | None) -> Exception:
+    """The error of a command that could not be started; runtimes do not tell an empty word from a directory."""
+    if not isinstance(error, PycontainerdError) or not command or command[0] or not command_code(error):
+        return error
+    hint = "leave the empty word out to run what the image or the rest of the line says"
+    return Failure('exec: "": executable file not found in $PATH', hint, NOT_FOUND)
 
 
 def command_code(error: PycontainerdError) -> int:

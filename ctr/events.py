@@ -49,8 +49,9 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         show = _json
     elif how:
         from ctr.template import Template
+        from ctr.template_fields import look_up
 
-        template = Template(how)
+        template = Template(how, look_up)
 
         def show(event: Event) -> str:
             return template.execute(event.fields())

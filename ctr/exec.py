@@ -6,7 +6,7 @@ import os
 
 from ctr.container_flags import environment
 from ctr.detach import parse_keys
-from ctr.errors import Failure, UsageError
+from ctr.errors import Failure, UsageError, explained
 from ctr.flags import BOOL, LIST, STRING, Command, flag
 from ctr.streams import Session
 from ctr.terminal import is_terminal
@@ -73,9 +73,9 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
                 code = session.run()
             finally:
                 session.close()
-    except PycontainerdError:
+    except PycontainerdError as error:
         _forget(context, container, exec_id)
-        raise
+        raise explained(error, arguments[1:]) from error
     _forget(context, container, exec_id)
     return code
 

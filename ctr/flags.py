@@ -6,7 +6,7 @@ other rules: here ``-itv /a:/b``, ``--rm=false``, ``-e A=1`` after ``-e B=2`` an
 
 from __future__ import annotations
 
-from ctr.errors import UsageError
+from ctr.errors import FlagError, UsageError
 from pycontainerd.core.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -114,7 +114,7 @@ HELP = Flag("help", "h", BOOL, "Print usage")
 
 
 def parse(flags: Sequence[Flag], words: Sequence[str], *, interspersed: bool = True) -> tuple[Values, list[str]]:
-    """Split ``words`` into flag values and arguments. Raises UsageError, in pflag's words.
+    """Split ``words`` into flag values and arguments. Raises FlagError, in pflag's words.
 
     ``--help`` is always known (and ``-h`` unless the table has one): look for ``given("help")``.
     """
@@ -145,7 +145,7 @@ def _long(word: str, names: dict[str, Flag], rest: list[str], values: Values) ->
     name, equals, value = word[2:].partition("=")
     flag = names.get(name)
     if flag is None:
-        raise UsageError(f"unknown flag: --{name}")
+        raise FlagError(f"unknown flag: --{name}")
     if not equals:
         value = _value(flag, rest, f"--{name}")
     values.add(name, _checked(flag, value))
@@ -157,7 +157,7 @@ def _shorts(word: str, shorts: dict[str, Flag], rest: list[str], values: Values)
         letter, letters = letters[0], letters[1:]
         flag = shorts.get(letter)
         if flag is None:
-            raise UsageError(f"unknown shorthand flag: '{letter}' in {word}")
+            raise FlagError(f"unknown shorthand flag: '{letter}' in {word}")
         if letters.startswith("="):
             values.add(flag.name, _checked(flag, letters[1:]))
             return
@@ -173,7 +173,7 @@ def _value(flag: Flag, rest: list[str], spelling: str) -> str:
     if flag.kind == OPTIONAL:
         return ""
     if not rest:
-        raise UsageError(f"flag needs an argument: {spelling}")
+        raise FlagError(f"flag needs an argument: {spelling}")
     return rest.pop(0)
 
 
@@ -186,23 +186,23 @@ def _checked(flag: Flag, value: str) -> str:
             return "true"
         if value in _FALSE:
             return "false"
-        raise UsageError(f'invalid argument "{value}" for "{flag.spelling}" flag: give true or false')
+        raise FlagError(f'invalid argument "{value}" for "{flag.spelling}" flag: give true or false')
     if flag.kind == INT:
         digits = value.removeprefix("-").removeprefix("+")
         if not (digits.isdigit() and digits.isascii() and len(value) - len(digits) <= 1):
-            raise UsageError(f'invalid argument "{value}" for "{flag.spelling}" flag: give a whole number')
+            raise FlagError(f'invalid argument "{value}" for "{flag.spelling}" flag: give a whole number')
     return value
 
 
 def converted(values: Values, name: str, how: Callable[[str], T]) -> T | None:
-    """The flag's value through ``how``, None when it is not given; its InvalidArgument becomes a UsageError."""
+    """The flag's value through ``how``, None when it is not given; its InvalidArgument becomes a FlagError."""
     if not values.given(name):
         return None
     try:
         return how(values.text(name))
     except InvalidArgument as error:
         spelling = values.flag(name).spelling
-        raise UsageError(f'invalid argument "{values.text(name)}" for "{spelling}" flag', error.hint) from error
+        raise FlagError(f'invalid argument "{values.text(name)}" for "{spelling}" flag', error.hint) from error
 
 
 def check_count(command: Command, arguments: Sequence[str]) -> None:

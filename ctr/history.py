@@ -28,6 +28,7 @@ COMMAND = Command(
         flag("format", "", STRING, "Format output: table, json, a Go template, or 'table TEMPLATE'"),
         flag("human", "H", BOOL, "Print sizes and dates in human readable format", default="true"),
         flag("no-trunc", "", BOOL, "Don't truncate output"),
+        flag("platform", "", STRING, "Show the image of this platform (os/arch[/variant])"),
         flag("quiet", "q", BOOL, "Only show image IDs"),
     ),
     least=1,
@@ -51,7 +52,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     image = images.find(context.daemon, arguments[0])
     if image is None:
         raise NotFound(f"No such image: {arguments[0]}")
-    contents = images.contents(context.daemon, image)
+    contents = images.contents(context.daemon, image, values.text("platform"))
     rows = _rows(context, values, contents)
     if values.on("quiet") and not values.given("format"):
         for row in rows:
@@ -79,11 +80,12 @@ def _rows(context: Context, values: Values, contents: images.Contents) -> list[R
 
 
 def _row(values: Values, step: dict[str, Any], size: int) -> Row:
-    created = parse_rfc3339(step["created"]) if step.get("created") else 0
+    known = bool(step.get("created"))
+    created = parse_rfc3339(step["created"]) if known else 0
     at = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(created // 10**9))
     at = at[:-5] + "Z" if at.endswith("+0000") else at[:-2] + ":" + at[-2:]
     human, by = values.on("human"), step.get("created_by") or ""
-    since = human_duration((time.time_ns() - created) / 1e9) + " ago" if created else "N/A"
+    since = human_duration((time.time_ns() - created) / 1e9) + " ago" if known else "N/A"
     return {
         "ID": "<missing>",
         "CreatedSince": since if human else at,

@@ -44,7 +44,14 @@ COLUMNS = (
     ("CreatedSince", "CREATED"),
     ("Size", "SIZE"),
 )
-MORE = (("Digest", "DIGEST"), ("CreatedAt", "CREATED AT"))
+MORE = (
+    ("Digest", "DIGEST"),
+    ("CreatedAt", "CREATED AT"),
+    ("Containers", "CONTAINERS"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("VirtualSize", "SIZE"),
+)
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ctr.flags import STRING, Command, flag
 from ctr.version import VERSION
 from pycontainerd.client import containers, host, images, server, tasks
 from pycontainerd.client.files import root_of
+from pycontainerd.client.times import rfc3339
 from pycontainerd.core import logdrivers
 from pycontainerd.core.units import human_size
 
@@ -36,9 +38,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     document = collect(context)
     if values.given("format"):
         from ctr.template import Template
+        from ctr.template_fields import look_up
 
         how = values.text("format")
-        print(Template("{{json .}}" if how == "json" else how).execute(document))
+        print(Template("{{json .}}" if how == "json" else how, look_up).execute(document))
     else:
         _print(document)
     return 0
@@ -68,6 +71,13 @@ def collect(context: Context) -> Json:
         "Snapshotters": snapshotters,
         "LoggingDriver": logdrivers.DEFAULT,
         "LogDrivers": list(logdrivers.DRIVERS),
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "macvlan", "overlay"],
+            "Authorization": None,
+            "Log": list(logdrivers.DRIVERS),
+        },
+        "CgroupDriver": "cgroupfs",
         "CgroupVersion": "2" if facts.cgroup_v2 else "1",
         "SecurityOptions": _security(facts),
         "KernelVersion": machine.release,
@@ -78,6 +88,12 @@ def collect(context: Context) -> Json:
         "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "Name": machine.nodename,
         "RootDir": root_of(daemon),
+        "DockerRootDir": root_of(daemon),
+        "SystemTime": rfc3339(time.time_ns()),
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "Labels": [],
+        "Swarm": {"LocalNodeState": "inactive", "ControlAvailable": False},
+        "Warnings": None,
         "Address": context.address,
         "Namespace": context.namespace,
     }

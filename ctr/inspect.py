@@ -39,12 +39,14 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         kind = group
     if kind not in ("", *_KINDS):
         raise UsageError(f'"{kind}" is not a valid value for --type', f"there are {', '.join(_KINDS)}")
-    return show_all(arguments, lambda name: _look_up(context, name, kind), values.text("format"))
+    return show_all(arguments, lambda name: _look_up(context, values, name, kind), values.text("format"))
 
 
-def _look_up(context: Context, name: str, kind: str) -> Json:
+def _look_up(context: Context, values: Values, name: str, kind: str) -> Json:
     for each in [kind] if kind else _KINDS:
         try:
+            if each == "container":
+                return _container(context, name, sized=values.on("size"))
             return _KINDS[each](context, name)
         except NotFound:
             if kind:
@@ -52,14 +54,19 @@ def _look_up(context: Context, name: str, kind: str) -> Json:
     raise NotFound(f"No such object: {name}")
 
 
-def _container(context: Context, name: str) -> Json:
+def _container(context: Context, name: str, *, sized: bool = False) -> Json:
     container = containers.find(context.daemon, name)
     mounts = volumes.shown(context.daemon, container)
     now = state.of(context.daemon, container)
     if now.health is not None:
         now.health = supervisor.health(context.daemon, container.id)
     sandbox = networks.sandboxes(context.daemon, [container.id]).get(container.id)
-    return inspect.container(container, now, mounts, sandbox)
+    document = inspect.container(container, now, mounts, sandbox)
+    if sized:
+        from ctr.ps import sizes
+
+        document["SizeRw"], document["SizeRootFs"] = sizes(context, container)
+    return document
 
 
 def _volume(context: Context, name: str) -> Json:

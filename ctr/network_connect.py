@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctr.errors import Failure
-from ctr.flags import LIST, STRING, Command, flag
+from ctr.flags import INT, LIST, STRING, Command, flag
 from ctr.network_ls import MODES
 from pycontainerd.client import containers, networks
 from pycontainerd.core.publish import is_bridged
@@ -22,6 +22,7 @@ COMMAND = Command(
     (
         flag("alias", "", LIST, "Add network-scoped alias for the container"),
         flag("driver-opt", "", LIST, "Driver options of the endpoint: not offered"),
+        flag("gw-priority", "", INT, "Which network has the default gateway: not offered"),
         flag("ip", "", STRING, "IPv4 address (e.g., 172.30.100.104)"),
         flag("ip6", "", STRING, "IPv6 address (e.g., 2001:db8::33)"),
         flag("link", "", LIST, "Links to other containers: not offered"),
@@ -37,7 +38,7 @@ COMMAND = Command(
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0."""
     for name, hint in _REFUSED:
-        if values.given(name):
+        if values.given(name) and values.text(name) != "0":
             raise Failure(f"--{name} {values.text(name)} is not offered", hint)
     container = containers.find(context.daemon, arguments[1])
     check(arguments[0], container)
@@ -57,6 +58,7 @@ _SHOWN = len("container:") + 12
 """Of a mode that names a container by its id: the id's beginning will do."""
 _REFUSED = (
     ("driver-opt", "give the network's options with pyctr network create --opt"),
+    ("gw-priority", "the way out is the first network's that has one"),
     ("link", "containers of one network find each other by name; further names are given with --alias"),
     ("link-local-ip", "give --ip or --ip6 with an address of the network"),
 )

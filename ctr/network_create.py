@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ctr.errors import UsageError
+from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, LIST, STRING, Command, flag
 from pycontainerd.client import networks
 from pycontainerd.wire.messages.networks import CreateNetworkRequest, Subnet
@@ -21,14 +21,23 @@ COMMAND = Command(
     (
         flag("attachable", "", BOOL, "Any container may join (always so here)"),
         flag("aux-address", "", LIST, "Addresses that no container gets (name=address)", metavar="map"),
+        flag("config-from", "", STRING, "Network to copy the configuration from: not offered"),
+        flag("config-only", "", BOOL, "Create a configuration only network: not offered"),
         flag("driver", "d", STRING, "Driver to manage the network", default="bridge"),
         flag("gateway", "", LIST, "Gateway of a subnet"),
+        flag("ingress", "", BOOL, "Create a swarm's ingress network: not offered"),
         flag("internal", "", BOOL, "Restrict external access to the network"),
         flag("ip-range", "", LIST, "Give containers addresses of this part of the subnet"),
+        flag(
+            "ipam-driver", "", STRING, "IP address management driver (default is the one there is)", default="default"
+        ),
+        flag("ipam-opt", "", LIST, "Options of the address management driver: not offered", metavar="map"),
+        flag("ipv4", "", BOOL, "Enable IPv4 networking (always so here)", default="true"),
         flag("ipv6", "", BOOL, "Enable IPv6 networking"),
         flag("label", "", LIST, "Set metadata on a network"),
         flag("opt", "o", LIST, "Set driver specific options", metavar="map"),
-        flag("subnet", "", LIST, "Subnet in CIDR form"),
+        flag("scope", "", STRING, "Scope of the network (local is the one there is)", default="local"),
+        flag("subnet", "", LIST, "Subnet in CIDR form (one of each address family)"),
     ),
     least=1,
     most=1,
@@ -38,6 +47,7 @@ COMMAND = Command(
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Prints the id; exit code 0."""
+    _refuse(values)
     request = CreateNetworkRequest(
         name=arguments[0],
         driver=values.text("driver"),
@@ -52,6 +62,24 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     for warning in made.warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
     return 0
+
+
+def _refuse(values: Values) -> None:
+    """Raises Failure for what is known from Docker and that nothing here carries out."""
+    for name, allowed, hint in _ONLY:
+        if values.given(name) and values.text(name) not in allowed:
+            raise Failure(f"--{name} {values.text(name)} is not offered", hint)
+
+
+_ONLY = (
+    ("config-from", ("",), "give the options of that network again"),
+    ("config-only", ("false",), "a network is made with its options"),
+    ("ingress", ("false",), "it belongs to a swarm: publish ports with -p instead"),
+    ("ipam-driver", ("", "default"), "default is the one there is: see --subnet and --ip-range"),
+    ("ipam-opt", (), "the driver default has no options"),
+    ("ipv4", ("true",), "every network with addresses has IPv4"),
+    ("scope", ("", "local"), "networks over several hosts have the driver overlay: see --driver"),
+)
 
 
 def _pairs(items: list[str]) -> dict[str, str]:

@@ -38,14 +38,16 @@ class Table:
         if how == "json":
             how = "{{json .}}"
         from ctr.template import Template
+        from ctr.template_fields import look_up_row
 
         if how.startswith("table "):
-            template = Template(_unescaped(how.removeprefix("table ")))
-            texts = [template.execute(self.headings), *(template.execute(row) for row in rows)]
+            template = Template(_unescaped(how.removeprefix("table ")), look_up_row)
+            whole = [{**dict.fromkeys(self.headings, ""), **row} for row in rows]
+            texts = [template.execute(self.headings), *(template.execute(row) for row in whole)]
             return aligned([text.split("\t") for text in texts])
-        template = Template(_unescaped(how))
-        strict = [{**dict.fromkeys(self.headings, ""), **row} for row in rows]
-        return "".join(template.execute(row) + "\n" for row in strict)
+        template = Template(_unescaped(how), look_up_row)
+        whole = [{**dict.fromkeys(self.headings, ""), **row} for row in rows]
+        return "".join(template.execute(row) + "\n" for row in whole)
 
 
 def _unescaped(text: str) -> str:

@@ -213,8 +213,9 @@ def _row(context: Context, values: Values, container: Container, live: tuple[Sta
         "LocalVolumes": str(len({entry["volume"] for entry in entries if entry["type"] == "volume"})),
         "Size": "0B",
     }
-    if values.on("size"):
-        row["Size"] = _size(context, container)
+    if values.on("size") or ".Size" in values.text("format"):
+        own, total = sizes(context, container)
+        row["Size"] = f"{human_size(own)} (virtual {human_size(total)})"
     return row
 
 
@@ -228,7 +229,8 @@ def _ports(container: Container, sandbox: Sandbox | None) -> str:
     return portlist.line(ports, exposed)
 
 
-def _size(context: Context, container: Container) -> str:
+def sizes(context: Context, container: Container) -> tuple[int, int]:
+    """Bytes of what a container wrote, and of its whole root filesystem."""
     from pycontainerd.client import snapshots
 
     record = container.record
@@ -238,4 +240,4 @@ def _size(context: Context, container: Container) -> str:
     while key:
         total += snapshots.size(context.daemon, record.snapshotter, key)
         key = infos[key].parent if key in infos else ""
-    return f"{human_size(own)} (virtual {human_size(total)})"
+    return own, total

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ctr.errors import UsageError
 from ctr.flags import BOOL, STRING, Command, flag
 from ctr.progress import Display
 from pycontainerd.client import images, transfer
@@ -24,6 +25,10 @@ COMMAND = Command(
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     "Download an image from a registry",
     (
+        flag("all-tags", "a", BOOL, "Download all tagged images in the repository"),
+        flag(
+            "disable-content-trust", "", BOOL, "Skip image verification (signatures are not looked at)", default="true"
+        ),
         flag("platform", "", STRING, "Platform to pull (os/arch[/variant])"),
         flag("plain-http", "", BOOL, "Talk to the registry without TLS (loopback needs no flag)"),
         flag("quiet", "q", BOOL, "Print the image's name only"),
@@ -37,10 +42,42 @@ COMMAND = Command(
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0 when the image is here."""
     scheme = "http" if values.on("plain-http") else ""
-    platform = values.text("platform")
-    name = fetch(context, arguments[0], platform=platform, quiet=values.on("quiet"), scheme=scheme, out=sys.stdout)
+    platform, quiet = values.text("platform"), values.on("quiet")
+    if values.on("all-tags"):
+        return _fetch_all(context, values, arguments[0])
+    normalize(arguments[0])
+    if not quiet and not _says_which(arguments[0]):
+        print("Using default tag: latest", flush=True)
+    name = fetch(context, arguments[0], platform=platform, quiet=quiet, scheme=scheme, out=sys.stdout)
     print(name)
     return 0
+
+
+def _says_which(text: str) -> bool:
+    """Whether a reference names a tag or a digest itself."""
+    last = text.rpartition("/")[2]
+    return ":" in last or "@" in last
+
+
+def _fetch_all(context: Context, values: Values, text: str) -> int:
+    """Every tag of a repository. One that cannot be pulled is told and does not keep the others away; the code is 1."""
+    from ctr.each import each
+    from ctr.registrytags import tags
+
+    reference = normalize(text)
+    if _says_which(text):
+        raise UsageError("tag can't be used with --all-tags/-a")
+    plain, platform, quiet = values.on("plain-http"), values.text("platform"), values.on("quiet")
+    found = [f"{reference.name}:{tag}" for tag in tags(reference, plain=plain)]
+    scheme = "http" if plain else ""
+
+    def one(name: str) -> str:
+        fetch(context, name, platform=platform, quiet=quiet, scheme=scheme, out=sys.stdout)
+        return ""
+
+    code = each(found, one)
+    print(reference.name)
+    return code
 
 
 def fetch(
@@ -51,7 +88,7 @@ def fetch(
     name = str(reference)
     before = images.get(context.daemon, name)
     if not quiet and reference.tag:
-        print(f"{reference.tag}: Pulling from {images.familiar(reference.name)}", file=out)
+        print(f"{reference.tag}: Pulling from {images.familiar(reference.name)}", file=out, flush=True)
     display = Display(out, quiet=quiet)
     try:
         host_dir = os.environ.get("PYCTR_HOSTS_DIR", "")

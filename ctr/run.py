@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctr import container_flags, launch
 from ctr.detach import parse_keys
-from ctr.errors import Exited, UsageError
+from ctr.errors import Exited, UsageError, explained
 from ctr.flags import BOOL, Command, flag
 from ctr.streams import Session
 from ctr.terminal import is_terminal
@@ -46,9 +46,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         return _foreground(context, values, created)
     except Exited:
         raise  # it was started; the user has left it
-    except Exception:
+    except Exception as error:
         _give_up(context, container)
-        raise
+        words = container.spec.get("process", {}).get("args")
+        raise explained(error, words) from error
 
 
 def _check(values: Values) -> None:

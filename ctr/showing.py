@@ -40,7 +40,8 @@ def show(found: Sequence[Json], how: str) -> None:
         print(json.dumps(found, indent=4, ensure_ascii=False))
         return
     from ctr.template import Template
+    from ctr.template_fields import look_up
 
-    template = Template("{{json .}}" if how == "json" else how)
+    template = Template("{{json .}}" if how == "json" else how, look_up)
     for document in found:
         print(template.execute(document))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctr.detach import parse_keys
 from ctr.each import each
-from ctr.errors import UsageError
+from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, STRING, Command, flag
 from ctr.streams import Session
 from pycontainerd.client import containers, lifecycle, supervisor, tasks
@@ -21,6 +21,8 @@ COMMAND = Command(
     "Start one or more stopped containers",
     (
         flag("attach", "a", BOOL, "Attach STDOUT and STDERR, and pass signals on"),
+        flag("checkpoint", "", STRING, "Restore from this checkpoint: not offered"),
+        flag("checkpoint-dir", "", STRING, "Where the checkpoint is kept: not offered"),
         flag("detach-keys", "", STRING, "Keys that detach from the container", default="ctrl-p,ctrl-q"),
         flag("interactive", "i", BOOL, "Attach the container's STDIN"),
         flag("sig-proxy", "", BOOL, "Pass signals on to the process", default="true"),
@@ -32,6 +34,9 @@ COMMAND = Command(
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code: the container's when attached, else 0 when all were started."""
+    if values.text("checkpoint"):
+        hint = "ctr restores them: ctr containers restore NAME IMAGE"
+        raise Failure(f"--checkpoint {values.text('checkpoint')} is not offered", hint)
     if not values.on("attach") and not values.on("interactive"):
         return each(arguments, lambda name: begin(context, name))
     if len(arguments) > 1:

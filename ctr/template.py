@@ -10,34 +10,40 @@ scalars. Every mistake is a TemplateError that names it.
 from __future__ import annotations
 
 from ctr.errors import Failure
+from ctr.template_fields import ROOT, UNKNOWN, look_up_anything
 from ctr.template_functions import FUNCTIONS, show, truth
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
+    LookUp = Callable[[dict[str, Any], str, str], Any]
     Scope = dict[str, Any]
 
 
 class TemplateError(Failure):
-    """Raised for a template that cannot be parsed or executed."""
+    """Raised for a template that cannot be parsed (exit code 64) or executed (1)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"template: {message}", "see pkg.go.dev/text/template", 64)
 
 
 class Template:
-    """A parsed template; ``execute`` gives the text for a value."""
+    """A parsed template; ``execute`` gives the text for a value. ``look_up`` finds fields in its dicts."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, look_up: LookUp = look_up_anything) -> None:
         parser = _Parser(source)
-        self._nodes = parser.block(())
+        self._nodes, self._look_up = parser.block(()), look_up
 
     def execute(self, value: Any) -> str:
         """The text for ``value``."""
         out: list[str] = []
-        _Run(out, value).block(self._nodes, value, {"$": value})
+        try:
+            _Run(out, value, self._look_up).block(self._nodes, value, {"$": value})
+        except TemplateError as error:
+            error.code = 1
+            raise
         return "".join(out)
 
 
@@ -239,8 +245,8 @@ def _escaped(char: str) -> str:
 
 
 class _Run:
-    def __init__(self, out: list[str], root: Any) -> None:
-        self._out, self._root = out, root
+    def __init__(self, out: list[str], root: Any, look_up: LookUp) -> None:
+        self._out, self._root, self._look_up = out, root, look_up
 
     def block(self, nodes: list[tuple[Any, ...]], dot: Any, scope: Scope) -> None:
         for node in nodes:
@@ -297,7 +303,7 @@ class _Run:
         first, rest = terms[0], terms[1:]
         if first[0] != "function":
             if len(rest) == 1 and first[0] == "field" and first[1].endswith(".Label"):
-                return _label(follow(dot, first[1] + "s"), self._value(rest[0], dot, scope))
+                return _label(self.follow(dot, first[1] + "s"), self._value(rest[0], dot, scope))
             if rest or given:
                 raise TemplateError("a value cannot be called with arguments")
             return self._value(first, dot, scope)
@@ -315,31 +321,30 @@ class _Run:
         if kind == "value":
             return term[1]
         if kind == "field":
-            return follow(dot, term[1])
+            return self.follow(dot, term[1])
         if kind == "variable":
             name, point, path = term[1].partition(".")
             if name not in scope:
                 raise TemplateError(f"undefined variable {name}")
-            return follow(scope[name], point + path)
+            return self.follow(scope[name], point + path)
         if kind == "pipe":
-            return follow(self.evaluate(term[1], dot, scope), term[2])
+            return self.follow(self.evaluate(term[1], dot, scope), term[2])
         return self._command([term], [], dot, scope)
 
-
-def follow(value: Any, path: str) -> Any:
-    """``.A.B`` from a value; None for what a map does not have."""
-    for name in path.split(".") if path else ():
-        if not name:
-            continue
-        if isinstance(value, dict):
-            if name not in value and value.get("\0strict"):
-                raise TemplateError(f'map has no entry for key "{name}"')
-            value = value.get(name)
-        elif value is None:
-            raise TemplateError(f"nil has no field {name}")
-        else:
-            raise TemplateError(f"can't evaluate field {name} in a {_kind(value)}")
-    return value
+    def follow(self, value: Any, path: str) -> Any:
+        """``.A.B`` from a value. Raises TemplateError, UnknownField."""
+        parent = ROOT if value is self._root else UNKNOWN
+        for name in path.split(".") if path else ():
+            if not name:
+                continue
+            if isinstance(value, dict):
+                value = self._look_up(value, name, parent)
+            elif value is None:
+                raise TemplateError(f"nil has no field {name}")
+            else:
+                raise TemplateError(f"can't evaluate field {name} in a {_kind(value)}")
+            parent = name
+        return value
 
 
 def _label(labels: Any, key: Any) -> str:

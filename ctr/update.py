@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctr.each import each
-from ctr.errors import UsageError
+from ctr.errors import Failure, UsageError
 from ctr.flags import INT, STRING, Command, converted, flag
 from pycontainerd.client import containers, supervisor, tasks
 from pycontainerd.client import update as updating
@@ -28,10 +28,13 @@ COMMAND = Command(
         flag("blkio-weight", "", INT, "Block IO weight, 10 to 1000 (0: the default)", metavar="uint16"),
         flag("cpu-period", "", INT, "CPU bandwidth period in microseconds"),
         flag("cpu-quota", "", INT, "CPU bandwidth quota in microseconds"),
+        flag("cpu-rt-period", "", INT, "Real-time period in microseconds: not offered"),
+        flag("cpu-rt-runtime", "", INT, "Real-time runtime in microseconds: not offered"),
         flag("cpu-shares", "c", INT, "CPU shares (relative weight)"),
         flag("cpus", "", STRING, "Number of CPUs, such as 1.5", metavar="decimal"),
         flag("cpuset-cpus", "", STRING, "CPUs to run on (0-3, 0,1)"),
         flag("cpuset-mems", "", STRING, "Memory nodes to use (0-3, 0,1)"),
+        flag("kernel-memory", "", STRING, "Kernel memory limit: not offered", metavar="bytes"),
         flag("memory", "m", STRING, "Memory limit", metavar="bytes"),
         flag("memory-reservation", "", STRING, "Memory soft limit", metavar="bytes"),
         flag("memory-swap", "", STRING, "Memory plus swap (-1: unlimited swap)", metavar="bytes"),
@@ -46,11 +49,19 @@ _NUMBERS = (
     ("blkio-weight", "BlkioWeight"), ("cpu-period", "CpuPeriod"), ("cpu-quota", "CpuQuota"),
     ("cpu-shares", "CpuShares"), ("pids-limit", "PidsLimit"),
 )  # fmt: skip
+_REFUSED = (
+    ("cpu-rt-period", "give --cap-add SYS_NICE and --ulimit rtprio=N when the container is created"),
+    ("cpu-rt-runtime", "give --cap-add SYS_NICE and --ulimit rtprio=N when the container is created"),
+    ("kernel-memory", "kernels since 5.4 have no such limit: --memory counts the kernel's memory, too"),
+)
 _TEXTS = (("cpuset-cpus", "CpusetCpus"), ("cpuset-mems", "CpusetMems"))
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Exit code 0 when all were updated."""
+    for name, hint in _REFUSED:
+        if values.given(name) and values.text(name) != "0":
+            raise Failure(f"--{name} {values.text(name)} is not offered", hint)
     changes = _changes(values)
     policy = values.text("restart")
     converted(values, "restart", parse_restart)

@@ -47,6 +47,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     try:
         version, revision = server.version(context.daemon)
         answered = {"Version": version, "Revision": revision, "Address": context.address}
+        answered |= {"Os": "linux", "Arch": client["Arch"], "KernelVersion": machine.release}
     except PycontainerdError as error:
         answered, failure = None, error
     document = {"Client": client, "Server": answered}

@@ -59,7 +59,7 @@ def parse_restart(text: str) -> Json:
 def merge_image(config: Json, image: Json) -> Json:
     """The container's Config over the image's: what Docker does with ENTRYPOINT, CMD, ENV and the rest.
 
-    An entrypoint from the command line drops the image's command; an empty one removes the image's entrypoint.
+    An entrypoint from the command line drops the image's command; an empty one removes the image's entrypoint, too.
     """
     result = dict(config)
     given_entrypoint: Sequence[str] | None = config.get("Entrypoint")
@@ -69,8 +69,6 @@ def merge_image(config: Json, image: Json) -> Json:
             result["Cmd"] = image.get("Cmd")
     elif list(given_entrypoint) == [""]:
         result["Entrypoint"] = None
-        if not config.get("Cmd"):
-            result["Cmd"] = image.get("Cmd")
     for key in ("User", "WorkingDir", "StopSignal"):
         result[key] = config.get(key) or image.get(key) or ""
     result["Env"] = merge_environment(image.get("Env") or (), config.get("Env") or ())

@@ -93,6 +93,27 @@ def test_pull_from_a_registry(pyctr: Pyctr, tmp_path: Path) -> None:
     assert "BAD" in pyctr.fails(1, "pull", "127.0.0.1:1/BAD")
 
 
+def test_pull_all_tags(pyctr: Pyctr, tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as server:
+        for tag in ("1", "2", "latest"):
+            server.push(made.busybox(), "team/box", tag)
+        name = f"{server.host}/team/box"
+        lines = pyctr.ok("pull", "-a", name).splitlines()
+        assert {line for line in lines if "Pulling from" in line} == {
+            f"{tag}: Pulling from {name}" for tag in ("1", "2", "latest")
+        }
+        assert lines[-1] == name
+        listed = pyctr.ok("images", name, "--format", "{{.Tag}}").split()
+        assert sorted(listed) == ["1", "2", "latest"]
+        pyctr.ok("rmi", *(f"{name}:{tag}" for tag in listed))
+        assert pyctr.ok("pull", "--all-tags", "-q", name) == name
+        assert "Using default tag: latest" in pyctr.ok("pull", name)
+        pyctr.ok("rmi", *(f"{name}:{tag}" for tag in listed))
+        assert "can't be used with --all-tags" in pyctr.fails(1, "pull", "-a", f"{name}:1")
+        assert "is the name right?" in pyctr.fails(1, "pull", "-a", f"{server.host}/team/nosuch")
+    assert "cannot be reached" in pyctr.fails(1, "pull", "-a", name)
+
+
 def test_info_and_version(pyctr: Pyctr) -> None:
     document = json.loads(pyctr.ok("info", "--format", "json"))
     assert document["Images"] == 1

@@ -131,7 +131,7 @@ def test_rename_and_removal_are_told(pyctr: Pyctr) -> None:
     renamed = next(event for event in events if event["Action"] == "rename")
     assert renamed["Actor"]["Attributes"]["oldName"] == "/before"
     mine = [event["Action"] for event in events if event["id"] == renamed["id"]]
-    assert mine == ["create", "start", "rename", "die", "destroy"]
+    assert mine == ["create", "start", "rename", "kill", "die", "destroy"]
 
 
 def test_published_ports_are_reached(pyctr: Pyctr) -> None:

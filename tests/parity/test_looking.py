@@ -201,6 +201,35 @@ def test_inspect_bad_template(cli: Cli, standing: str) -> None:
     assert "template" in cli.fails(64, "inspect", "-f", "{{.State", standing)
 
 
+@pytest.mark.parametrize("words", [
+    ["inspect", "-f", "{{.Nope}}"], ["inspect", "-f", "{{.State.Nope}}"], ["inspect", "-f", "{{.State.Health.Status}}"],
+    ["ps", "--format", "{{.Nope}}", "--filter"], ["ps", "--format", "table {{.Nope}}", "--filter"],
+])  # fmt: skip
+def test_fields_there_are_not(cli: Cli, standing: str, words: list[str]) -> None:
+    said = cli.fails(1, *words, standing if words[0] == "inspect" else f"name={standing}")
+    assert "template" in said
+    assert "Nope" in said or "Health" in said or "Status" in said
+
+
+FIELDS = {
+    "{{.Config.Labels.nope}}": "<no value>",
+    "{{range .Mounts}}{{.Name}}{{end}}": "",
+    "{{.HostConfig.CpuShares}}": "0",
+}
+
+
+@pytest.mark.parametrize("template", FIELDS)
+def test_fields_that_may_be_missing(cli: Cli, standing: str, template: str) -> None:
+    assert cli.show(standing, template) == FIELDS[template]
+
+
+def test_sizes(cli: Cli) -> None:
+    name = cli.ended("sh", "-c", "head -c 500000 /dev/zero >/file")
+    written, whole = (int(word) for word in cli.ok("inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", name).split())
+    assert 500_000 <= written < whole
+    assert "(virtual " in cli.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Size}}")
+
+
 def test_by_id_prefix(cli: Cli, standing: str) -> None:
     identity = cli.show(standing, "{{.Id}}")
     assert cli.show(identity, "{{.Name}}") == cli.show(identity[:8], "{{.Name}}") == f"/{standing}"

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.root
 SEEN = {
     "args": ([], ["echo", "a", "b c"], "a b c"),
     "entrypoint": (["--entrypoint", "echo"], ["x", "y"], "x y"),
+    "entrypoint-none": (["--entrypoint", ""], ["echo", "x"], "x"),
     "entrypoint-alone": (["--entrypoint", "hostname", "-h", "alone"], [], "alone"),
     "env": (["-e", "A=1", "--env", "B=two words"], ["sh", "-c", "echo $A-$B"], "1-two words"),
     "env-last-wins": (["-e", "A=1", "-e", "A=2"], ["sh", "-c", "echo $A"], "2"),
@@ -95,6 +96,7 @@ CODES = {
     "exit-255": (["sh", "-c", "exit 255"], 255),
     "killed": (["sh", "-c", "kill -9 $$; sleep 1"], 137),
     "missing": (["no-such-program"], 127),
+    "empty": ([""], 127),
     "directory": (["/etc"], 126),
     "no-permission": (["/etc/passwd"], 126),
 }
@@ -205,6 +207,7 @@ REFUSED = {
     "bad-mount": (["--mount", "type=bind,target=/x", "busybox", "true"], "ource"),
     "mount-missing": (["--mount", "type=bind,source=/no/such,target=/x", "busybox", "true"], "/no/such"),
     "bad-port": (["-p", "99999:1", "busybox", "true"], "nvalid"),
+    "nothing-to-run": (["--entrypoint", "", "busybox"], "no command specified"),
     "bad-pull": (["--pull", "nonsense", "busybox"], "invalid pull option: 'nonsense'"),
     "no-image": ([], "requires at least 1 argument"),
 }  # fmt: skip

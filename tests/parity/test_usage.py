@@ -37,15 +37,9 @@ def _flags(cli: Cli, verb: str) -> set[str]:
 
 
 NOT_OURS = {
-    "run": "--disable-content-trust --kernel-memory",
-    "update": "--cpu-rt-period --cpu-rt-runtime --kernel-memory",
-    "pull": "--all-tags",
-    "image:pull": "--all-tags",
-    "start": "--checkpoint --checkpoint-dir",
     "version": "--kubeconfig",
-    "network:create": "--scope --config-from --config-only --ingress --ipam-driver --ipam-opt",
 }
-"""Flags that we lack: of other systems, gone from Docker by now, or not offered yet."""
+"""Flags that we lack: of other systems, and gone from Docker by now."""
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *(verb for verb in GROUPED if verb.partition(":")[0] != "container")])
@@ -54,9 +48,42 @@ def test_flags_are_dockers(cli: Cli, sides: dict[str, Cli], verb: str) -> None:
         assert _flags(cli, verb) is not None
         return
     missing = _flags(sides["docker"], verb) - _flags(cli, verb) - set(NOT_OURS.get(verb, "").split())
-    if verb == "create":
-        missing -= set(NOT_OURS["run"].split())
-    assert missing - {"--disable-content-trust", "--help"} == set()
+    assert missing - {"--help"} == set()
+
+
+REFUSED = {
+    "create": ["run", "--kernel-memory", "1g", "busybox"],
+    "update": ["update", "--cpu-rt-runtime", "1000", "standing"],
+    "ipam": ["network", "create", "--ipam-driver", "null", "par-x"],
+    "ipam-opt": ["network", "create", "--ipam-opt", "a=b", "par-x"],
+    "scope": ["network", "create", "--scope", "swarm", "par-x"],
+    "checkpoint": ["start", "--checkpoint", "x", "standing"],
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_offered_is_said_in_a_sentence(cli: Cli, case: str) -> None:
+    if cli.is_docker:
+        return
+    said = cli.fails(125 if case == "create" else 1, *REFUSED[case])
+    assert "is not offered" in said
+    assert len(said.splitlines()) == 2  # what, and what instead
+
+
+WRONG_FLAGS = {
+    "unknown": ["ps", "--no-such"],
+    "unknown-short": ["ps", "-Z"],
+    "number": ["ps", "-n", "x"],
+    "truth": ["ps", "--all=maybe"],
+    "no-value": ["ps", "--format"],
+    "size": ["update", "-m", "1x", "par-nobody"],
+    "program": ["--no-such", "ps"],
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FLAGS)
+def test_wrong_flags(cli: Cli, case: str) -> None:
+    assert "--help" in cli.fails(125, *WRONG_FLAGS[case])
 
 
 COUNTS = {

@@ -48,7 +48,7 @@ def test_a_command_keeps_the_entrypoint_and_an_entrypoint_drops_the_command() ->
     replaced = settings.merge_image({"Entrypoint": ["sh"], "Cmd": None}, IMAGE)
     assert (replaced["Entrypoint"], replaced["Cmd"]) == (["sh"], None)
     removed = settings.merge_image({"Entrypoint": [""], "Cmd": None}, IMAGE)
-    assert (removed["Entrypoint"], removed["Cmd"]) == (None, ["serve"])
+    assert (removed["Entrypoint"], removed["Cmd"]) == (None, None)  # Docker: "No command specified"
 
 
 def test_a_bare_name_removes_the_images_variable() -> None:

@@ -60,7 +60,7 @@ def test_help_and_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["psx"]) == 1
     assert "'psx' is not a pyctr command" in (err := capsys.readouterr().err)
     assert "did you mean 'pyctr ps'?" in err
-    assert main(["ps", "--nope"]) == 1
+    assert main(["ps", "--nope"]) == 125  # as Docker
     assert capsys.readouterr().err == "pyctr: unknown flag: --nope\nSee 'pyctr ps --help'.\n"
     assert main(["run"]) == 1
     assert main(["run", "--nope"]) == 125
