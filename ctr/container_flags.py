@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from ctr import container_refusals
 from ctr.errors import Failure, UsageError
 from ctr.flags import BOOL, INT, LIST, STRING, converted, flag
+from ctr.signals import parse_signal
 from pycontainerd.core import logdrivers, mountspec, publish, settings, spec_devices, spec_resources
 from pycontainerd.core.errors import InvalidArgument
 from pycontainerd.core.units import parse_bytes, parse_duration, parse_nano_cpus
@@ -141,6 +143,8 @@ def config(values: Values, image: str, command: list[str]) -> Json:
         "Domainname": values.text("domainname"),
         "StopSignal": values.text("stop-signal"),
     }
+    if values.text("stop-signal"):
+        parse_signal(values.text("stop-signal"))
     if values.given("entrypoint"):
         result["Entrypoint"] = [values.text("entrypoint")]
     if values.given("stop-timeout"):
@@ -180,7 +184,7 @@ def _health(values: Values) -> Json:
 
 def host_config(values: Values) -> Json:
     """Docker's HostConfig of the command line: only what was asked for, and the defaults everybody looks at."""
-    _refuse(values)
+    container_refusals.check(values)
     result: Json = {
         "NetworkMode": endpoints(values)[0]["network"],
         "PortBindings": _bindings(values),
@@ -197,28 +201,6 @@ def host_config(values: Values) -> Json:
     _limits(values, result)
     _attachments(values, result)
     return result
-
-
-def _refuse(values: Values) -> None:
-    """Raises Failure for flags that are known, so that they can be answered, but that nothing here carries out."""
-    for name, hint in _REFUSED:
-        if values.given(name) and values.text(name) not in ("", "0", "default"):
-            raise Failure(f"--{name} {values.text(name)} is not offered", hint)
-
-
-_WINDOWS = "it is for containers of Windows only"
-_REFUSED = (
-    ("cpu-count", f"{_WINDOWS}: give --cpus"),
-    ("cpu-percent", f"{_WINDOWS}: give --cpus"),
-    ("cpu-rt-period", "give --cap-add SYS_NICE and --ulimit rtprio=N for real-time scheduling"),
-    ("cpu-rt-runtime", "give --cap-add SYS_NICE and --ulimit rtprio=N for real-time scheduling"),
-    ("gpus", "hand the device files in with --device, or choose the vendor's OCI runtime with --runtime"),
-    ("io-maxbandwidth", f"{_WINDOWS}: give --device-read-bps and --device-write-bps"),
-    ("io-maxiops", f"{_WINDOWS}: give --device-read-iops and --device-write-iops"),
-    ("isolation", f"{_WINDOWS}: leave it out"),
-    ("kernel-memory", "kernels since 5.4 have no such limit: --memory counts the kernel's memory, too"),
-    ("link-local-ip", "give --ip or --ip6 with an address of the network"),
-)
 
 
 def endpoints(values: Values) -> list[Json]:

@@ -6,14 +6,14 @@ import os
 
 from ctr.container_flags import environment
 from ctr.detach import parse_keys
-from ctr.errors import Failure, UsageError, explained
+from ctr.errors import NOT_EXECUTABLE, Failure, UsageError, command_code, describe, explained
 from ctr.flags import BOOL, LIST, STRING, Command, flag
 from ctr.streams import Session
 from ctr.terminal import is_terminal
 from pycontainerd.client import containers, lifecycle, tasks
 from pycontainerd.client.attach import Fifos
 from pycontainerd.core import spec
-from pycontainerd.core.errors import NotFound, PycontainerdError
+from pycontainerd.core.errors import NotFound, PycontainerdError, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     output = "" if values.on("detach") else "none:"
     stdio = tasks.Stdio("attach:" if stdin else "", output, "" if tty else output, terminal=tty)
     daemon = context.daemon
-    tasks.exec_(daemon, container.id, exec_id, process, stdio)
     try:
+        tasks.exec_(daemon, container.id, exec_id, process, stdio)
         if values.on("detach"):
             tasks.start(daemon, container.id, exec_id)
             return 0
@@ -75,9 +75,17 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
                 session.close()
     except PycontainerdError as error:
         _forget(context, container, exec_id)
-        raise explained(error, arguments[1:]) from error
+        raise _not_started(error, arguments[1:]) from error
     _forget(context, container, exec_id)
     return code
+
+
+def _not_started(error: PycontainerdError, command: list[str]) -> Exception:
+    """With Docker's 126 for whatever keeps a command from running, but for one that is not there."""
+    told = explained(error, command)
+    if told is error and not command_code(error) and not isinstance(error, Unavailable):
+        return Failure(*describe(error), NOT_EXECUTABLE)
+    return told
 
 
 def _running(context: Context, name: str) -> Container:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+PID_MAX_LIMIT = 4 << 20
+"""``include/linux/threads.h``, 64 bits."""
 TYPE_URL = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 
 
@@ -40,6 +42,8 @@ def limits(daemon: Daemon, container: Container, changes: Json, process: Process
     linux = document.setdefault("linux", {})
     kept = {key: value for key, value in (linux.get("resources") or {}).items() if key in ("devices", "unified")}
     if process is not None and process.status in LIVE:
+        if "PidsLimit" in changes:
+            wanted = {**wanted, **_pids(changes["PidsLimit"])}
         request = messages.UpdateTaskRequest(
             container_id=container.id,
             resources=AnyMessage(type_url=TYPE_URL, value=jsontext.dumps(_live(wanted)).encode()),
@@ -65,6 +69,11 @@ def _with_devices(wanted: Json, before: Json) -> Json:
     names = [name for _, name, _ in spec_resources.BLOCK_DEVICES]
     devices = {name: value for name, value in (before.get("blockIO") or {}).items() if name in names}
     return {**wanted, "blockIO": {**wanted.get("blockIO", {}), **devices}} if devices else wanted
+
+
+def _pids(limit: int) -> Json:
+    """The limit of a group that may have another one; none at all is as many processes as Linux can have."""
+    return {"pids": {"limit": limit if limit > 0 else PID_MAX_LIMIT}}
 
 
 def _live(wanted: Json) -> Json:

@@ -30,9 +30,9 @@ def resources(host_config: Json, *, cpus: int, swap_accounting: bool) -> Json:
         "blockIO": _block_io(host_config),
     }
     result = {name: part for name, part in parts.items() if part}
-    pids = host_config.get("PidsLimit")
-    if pids:
-        result["pids"] = {"limit": pids if pids > 0 else -1}
+    pids = host_config.get("PidsLimit") or 0
+    if pids > 0:  # a new group has no limit, and crun 1.8 cannot say so where cgroup v1 wants to hear it
+        result["pids"] = {"limit": pids}
     return result
 
 

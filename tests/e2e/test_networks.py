@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -254,3 +255,26 @@ def test_a_network_without_a_free_address(rig: Rig) -> None:
     assert "10.90.0.0/30" in said or not rig.ours
     rig.ok("rm", "-f", "only")
     rig.ok("run", "--rm", "--network", "tiny", "busybox", "true")
+
+
+def test_events_of_a_network(rig: Rig) -> None:
+    since = repr(time.time())
+    network = rig.ok("network", "create", "told")
+    container = rig.up("web", "--network", "told")
+    rig.ok("network", "disconnect", "told", "web")
+    rig.ok("network", "connect", "told", "web")
+    rig.ok("rm", "-f", "web")
+    rig.ok("network", "rm", "told")
+    filters = ["--filter", "type=network", "--filter", "network=told"]
+    said = rig.ok("events", "--since", since, "--until", repr(time.time()), "--format", "{{json .}}", *filters)
+    events = [json.loads(line) for line in said.splitlines()]
+    actions = [event["Action"] for event in events]
+    if not rig.ours:  # Docker tells of a disconnection from a running container twice
+        actions.remove("disconnect")
+    assert actions == ["create", "connect", "disconnect", "connect", "disconnect", "destroy"]
+    assert {event["Actor"]["ID"] for event in events} == {network}
+    for event in events:
+        attributes = {"name": "told", "type": "bridge"}
+        if event["Action"] in ("connect", "disconnect"):
+            attributes["container"] = container
+        assert event["Actor"]["Attributes"] == attributes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 DIFFERENCES = {
     "prefix": "Messages begin with 'pyctr:', never with 'Error response from daemon:': who failed is no riddle.",
+    "network-modes": "The modes none and host are no networks here, so nobody is told that a container joins them.",
     "image-id": "An image's id is the digest of its manifest, as in Docker's newer image store, not of its config.",
     "start-failed-code": "A container that could not be started keeps 128 as its exit code; the command itself ends "
     "with 127 or 126 as Docker's does.",
