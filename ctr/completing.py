@@ -68,8 +68,9 @@ def candidates(context: Context, flags: Sequence[Flag], words: list[str]) -> lis
 
 def _without_globals(flags: Sequence[Flag], words: list[str], context: Context) -> list[str]:
     values, rest = parse(flags, words, interspersed=False)
-    if values.given("address"):
-        context.address = values.text("address").removeprefix("unix://")
+    for name in ("host", "address"):
+        if values.given(name):
+            context.address = values.text(name).removeprefix("unix://")
     if values.given("namespace"):
         context.namespace = values.text("namespace")
     return rest

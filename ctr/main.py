@@ -12,7 +12,7 @@ import sys
 from ctr import verbs
 from ctr.context import Context
 from ctr.errors import Exited, Failure, UsageError, command_code, describe
-from ctr.flags import BOOL, OPTIONAL, STRING, Values, check_count, flag, help_text, parse
+from ctr.flags import BOOL, LIST, OPTIONAL, STRING, Values, check_count, flag, help_text, parse
 from pycontainerd.core.errors import PycontainerdError
 
 TYPE_CHECKING = False
@@ -26,6 +26,10 @@ GLOBAL_FLAGS = (
     flag(
         "address", "", STRING, "Socket of the daemon (also PYCTR_ADDRESS)", default="/run/pycontainerd/containerd.sock"
     ),
+    flag("config", "", STRING, "Directory of a client's configuration: there is none, and it is not looked at"),
+    flag("context", "c", STRING, "Context to use: there is default, which is --address", metavar="string"),
+    flag("host", "H", LIST, "The same as --address (unix://PATH)"),
+    flag("log-level", "l", STRING, "debug is the same as --debug, the others say nothing", default="info"),
     flag("namespace", "n", STRING, "Namespace to work in (also PYCTR_NAMESPACE)", default="default"),
     flag("debug", "D", BOOL, "Show the whole story when something goes wrong"),
     flag("trace", "", OPTIONAL, "Show where the time of this command went (tree or json)", metavar="tree"),
@@ -110,15 +114,22 @@ class _Program:
 
     def _apply(self, values: Values) -> None:
         context = self.context
-        if values.given("address"):
-            context.address = values.text("address") or context.address
+        for name in ("host", "address"):
+            if values.given(name):
+                context.address = values.text(name) or context.address
+        if values.text("context") not in ("", "default"):
+            raise Failure(f"--context {values.text('context')} is not offered", "there is default: see --address")
+        if "://" in context.address.removeprefix("unix://"):
+            raise Failure(
+                f"--address {context.address} is no socket of this host", "give unix://PATH, or the path alone"
+            )
         if values.given("namespace"):
             context.namespace = values.text("namespace")
         if context.address.startswith("unix://"):
             context.address = context.address.removeprefix("unix://")
         if not context.address.startswith("@"):
             context.address = os.path.abspath(context.address)
-        context.debug = values.on("debug")
+        context.debug = values.on("debug") or values.text("log-level") == "debug"
         if values.given("trace"):
             context.trace = values.text("trace") or "tree"
 

@@ -87,6 +87,8 @@ def _chosen(context: Context, values: Values) -> list[tuple[Container, State]]:
     last = 1 if values.on("latest") else values.number("last")
     show_all = values.on("all") or last > 0 or "status" in wanted or "exited" in wanted
     tests = _tests(wanted, everything)
+    if "publish" in wanted:
+        tests.append(_publishing(context, wanted["publish"]))
     result: list[tuple[Container, State]] = []
     for container in everything:
         state = found[container.id]
@@ -127,8 +129,7 @@ def _tests(wanted: dict[str, list[str]], everything: list[Container]) -> list[Ca
         "status": lambda texts: lambda _, state: state.status in texts,
         "exited": lambda texts: lambda _, state: state.status == "exited" and str(state.exit_code) in texts,
         "health": lambda texts: lambda _, state: (state.health.status if state.health else "none") in texts,
-        "expose": lambda texts: lambda item, _: any(_has_port(item, text, "ExposedPorts") for text in texts),
-        "publish": lambda texts: lambda item, _: any(_has_port(item, text, "PortBindings") for text in texts),
+        "expose": lambda texts: lambda item, _: any(_exposes(item, text) for text in texts),
         "label": lambda texts: lambda item, _: all(_has_label(item, text) for text in texts),
         "ancestor": lambda texts: lambda item, _: any(_has_image(item, text) for text in texts),
         "network": lambda texts: lambda item, _: any(name in texts for name in networks.names_of(item)),
@@ -136,7 +137,7 @@ def _tests(wanted: dict[str, list[str]], everything: list[Container]) -> list[Ca
         "before": lambda texts: lambda item, _: item.created < _moment_of(texts[-1], everything),
         "since": lambda texts: lambda item, _: item.created > _moment_of(texts[-1], everything),
     }
-    return [makers[key](texts) for key, texts in wanted.items()]
+    return [makers[key](texts) for key, texts in wanted.items() if key in makers]
 
 
 def _matches(pattern: str, name: str) -> bool:
@@ -163,14 +164,34 @@ def _has_image(container: Container, text: str) -> bool:
     return same or (len(text) >= 4 and digest.removeprefix("sha256:").startswith(text.removeprefix("sha256:")))
 
 
-def _has_port(container: Container, text: str, key: str) -> bool:
-    """``80``, ``80/tcp`` or ``80-90/udp`` among the ports of Config or HostConfig."""
+def _ports_of(text: str) -> set[str]:
+    """``80``, ``80/tcp`` or ``80-90/udp`` as single ports. Raises UsageError."""
     number, _, proto = text.partition("/")
     low, _, high = number.partition("-")
     if not low.isdigit() or not (high or low).isdigit():
         raise UsageError(f"invalid filter '{text}'", "give a port, such as 80, 80/udp or 8000-8080/tcp")
-    ports = (container.config if key == "ExposedPorts" else container.host_config).get(key) or {}
-    return any(f"{port}/{proto or 'tcp'}" in ports for port in range(int(low), int(high or low) + 1))
+    return {f"{port}/{proto or 'tcp'}" for port in range(int(low), int(high or low) + 1)}
+
+
+def _exposes(container: Container, text: str) -> bool:
+    return not _ports_of(text).isdisjoint(container.config.get("ExposedPorts") or ())
+
+
+def _publishing(context: Context, texts: list[str]) -> Callable[[Container, State], bool]:
+    """Whether a container has one of the host's ports now."""
+    wanted = {port for text in texts for port in _ports_of(text)}
+    sandboxes = networks.sandboxes(context.daemon)
+
+    def test(container: Container, _state: State) -> bool:
+        ports = networks.ports_of(sandboxes.get(container.id))
+        taken = {
+            f"{binding['HostPort']}/{port.partition('/')[2]}"
+            for port, found in ports.items()
+            for binding in found or ()
+        }
+        return not wanted.isdisjoint(taken)
+
+    return test
 
 
 def _has_mount(container: Container, text: str) -> bool:

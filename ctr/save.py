@@ -47,6 +47,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             transfer.save(context.daemon, names, out, lambda _: None, platform=platform)
         _tell(context, names)
         return 0
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise Failure(f"{path}: No such file or directory", "make its directory first")
     display = Display(sys.stderr)
     part = f"{path}.{os.getpid()}.part"
     try:

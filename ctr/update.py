@@ -64,7 +64,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             raise Failure(f"--{name} {values.text(name)} is not offered", hint)
     changes = _changes(values)
     policy = values.text("restart")
-    converted(values, "restart", parse_restart)
+    if policy:
+        parse_restart(policy)
     if not changes and not policy:
         raise UsageError("you must provide one or more flags when using this command")
 

@@ -71,13 +71,15 @@ class Event:
 class Filter:
     """``--filter``: values of one key are alternatives, keys must all hold. Raises InvalidArgument."""
 
-    KEYS = ("container", "event", "image", "label", "network", "type", "volume")
+    KEYS = ("container", "event", "image", "label", "network", "scope", "type", "volume")
+    ELSEWHERE = ("config", "daemon", "node", "plugin", "secret", "service")
+    """Docker's keys for things that there are not here: no event is of one."""
 
     def __init__(self, items: Sequence[str]) -> None:
         self._wanted: dict[str, list[str]] = {}
         for item in items:
             key, equals, value = item.partition("=")
-            if not equals or key not in self.KEYS:
+            if not equals or key not in (*self.KEYS, *self.ELSEWHERE):
                 raise InvalidArgument("invalid filter", item, f"there are {', '.join(self.KEYS)}")
             self._wanted.setdefault(key, []).append(value)
 
@@ -89,6 +91,8 @@ class Filter:
 def _fits(event: Event, key: str, value: str) -> bool:
     if key == "type":
         return event.type == value
+    if key == "scope":
+        return value == "local"
     if key == "event":
         return event.action == value or event.action.partition(":")[0] == value
     if key == "label":

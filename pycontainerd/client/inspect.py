@@ -232,12 +232,13 @@ def image(daemon: Daemon, found: Image, size: int) -> Json:
     except PycontainerdError:
         config, layers = {}, []
     repository = images.split_name(found.name)[0]
+    steps = config.get("history") or [{}]
     return {
         "Id": images.digest_of(found),
         "RepoTags": tags,
         "RepoDigests": [f"{repository}@{images.digest_of(found)}"],
         "Parent": "",
-        "Comment": "",
+        "Comment": steps[-1].get("comment") or "",
         "Created": config.get("created") or NEVER,
         "Author": config.get("author", ""),
         "Config": {**_CONFIG_DEFAULTS, **(config.get("config") or {})},

@@ -45,6 +45,8 @@ def test_a_published_web_server(rig: Rig) -> None:
     assert rig.ok("port", "web").splitlines() == ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080"] or not rig.ours
     assert rig.ok("port", "web", "80").splitlines()[0] == "0.0.0.0:8080"
     assert rig.ok("ps", "--format", "{{.Ports}}") == "0.0.0.0:8080->80/tcp, :::8080->80/tcp"
+    assert rig.ok("ps", "--filter", "publish=8080", "--format", "{{.Names}}") == "web"
+    assert rig.ok("ps", "--filter", "publish=80", "-q") == ""
     shown = json.loads(rig.ok("inspect", "-f", "{{json .NetworkSettings.Ports}}", "web"))
     assert {"HostIp": "0.0.0.0", "HostPort": "8080"} in shown["80/tcp"]
     for host in ("127.0.0.1", UPLINK, "[::1]"):

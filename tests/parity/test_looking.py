@@ -223,6 +223,12 @@ def test_fields_that_may_be_missing(cli: Cli, standing: str, template: str) -> N
     assert cli.show(standing, template) == FIELDS[template]
 
 
+def test_ps_by_a_port_of_the_host(cli: Cli) -> None:
+    said = cli.run("ps", "-a", "--filter", "publish=9", "--filter", "name=par-nobody", "-q")
+    assert (said.returncode, said.stdout) == (0, "")
+    assert cli.fails(1, "ps", "--filter", "publish=x")
+
+
 def test_sizes(cli: Cli) -> None:
     name = cli.ended("sh", "-c", "head -c 500000 /dev/zero >/file")
     written, whole = (int(word) for word in cli.ok("inspect", "-s", "-f", "{{.SizeRw}} {{.SizeRootFs}}", name).split())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ctr.output import Table, aligned, ellipsis
 from ctr.template import Template, TemplateError
+from ctr.template_fields import UnknownField, look_up
 
 VALUE: dict[str, Any] = {
     "Name": "/web",
@@ -97,3 +98,24 @@ def test_cells() -> None:
     assert aligned([["a", "b"], ["ccc", ""]], 0) == "a     b\nccc   \n"
     assert ellipsis("abcdef", 4) == "abc…"
     assert ellipsis("abcd", 4) == "abcd"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{.Id}} {{.ID}}", "1 1"),
+        ("{{.Config.Labels.nope}}", "<no value>"),
+        ("{{if .State.Health}}x{{end}}{{.Error}}", ""),
+        ("{{range .Mounts}}{{.Nope}}{{end}}", "<no value>"),
+        ("{{.Nope}}", None),
+        ("{{.State.Nope}}", None),
+    ],
+)
+def test_fields_of_documents(source: str, text: str | None) -> None:
+    document = {"Id": "1", "Config": {"Labels": {"a": "b"}}, "State": {"Pid": 1}, "Mounts": [{"Type": "bind"}]}
+    template = Template(source, look_up)
+    if text is None:
+        with pytest.raises(UnknownField):
+            template.execute(document)
+    else:
+        assert template.execute(document) == text
