@@ -164,22 +164,31 @@ def config(values: Values, image: str, command: list[str]) -> Json:
 
 def _health(values: Values) -> Json:
     if values.on("no-healthcheck"):
+        if any(values.given(f"health-{name}") for name in ("cmd", "retries", *(name for name, _ in _HEALTH_TIMES))):
+            raise UsageError("--no-healthcheck conflicts with --health-* options", "give one or the other")
         return {"Test": ["NONE"]}
     result: Json = {}
     if values.given("health-cmd"):
         result["Test"] = ["CMD-SHELL", values.text("health-cmd")]
-    for name, key in (
-        ("interval", "Interval"),
-        ("timeout", "Timeout"),
-        ("start-period", "StartPeriod"),
-        ("start-interval", "StartInterval"),
-    ):
+    for name, key in _HEALTH_TIMES:
         seconds = converted(values, "health-" + name, parse_duration)
         if seconds is not None:
+            if seconds and seconds < _SHORTEST:
+                raise UsageError(f"--health-{name} cannot be less than 1ms", "give 0 for the default")
             result[key] = int(seconds * 1e9)
     if values.given("health-retries"):
         result["Retries"] = values.number("health-retries")
+        if result["Retries"] < 0:
+            raise UsageError("--health-retries cannot be negative", "give 0 for the default")
     return result
+
+
+_HEALTH_TIMES = (
+    ("interval", "Interval"), ("timeout", "Timeout"), ("start-period", "StartPeriod"),
+    ("start-interval", "StartInterval"),
+)  # fmt: skip
+_SHORTEST = 0.001
+"""Seconds; Docker's bound."""
 
 
 def host_config(values: Values) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -222,3 +223,26 @@ def test_trace(pyctr: Pyctr) -> None:
     assert text.splitlines()[0].startswith("pyctr run")
     assert "Tasks/Create" in text
     assert "runtime create" in text
+
+
+def test_waiting_outlasts_the_daemon(own: Pyctr) -> None:
+    own.ok("run", "-d", "--name", "job", "busybox", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.1; done")
+    with own.start("wait", "job") as waiting:
+        deadline = time.monotonic() + 30
+        while _sockets(waiting.pid) < 2:  # the second one is its question
+            assert time.monotonic() < deadline
+            assert waiting.poll() is None
+            time.sleep(0.02)
+        own.daemon.kill()
+        own.daemon.start()
+        own.ok("stop", "job")
+        out, err = waiting.communicate(timeout=60)
+    assert (out, err, waiting.returncode) == (b"4\n", b"", 0)
+
+
+def _sockets(pid: int) -> int:
+    found = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += os.readlink(descriptor).startswith("socket:")
+    return found

@@ -22,6 +22,8 @@ EXECS = {
     "code": ([], ["sh", "-c", "exit 3"], "", 3),
     "missing": ([], ["no-such-program"], None, 127),
     "not-executable": ([], ["/etc/passwd"], None, 126),
+    "no-such-directory": (["-w", "/nope"], ["true"], None, 126),
+    "no-such-user": (["-u", "nobodyx"], ["true"], None, 126),
     "env": (["-e", "A=1", "-e", "B=2"], ["sh", "-c", "echo $A$B"], "12\n", 0),
     "workdir": (["-w", "/tmp"], ["pwd"], "/tmp\n", 0),
     "user": (["-u", "daemon"], ["id", "-un"], "daemon\n", 0),

@@ -111,6 +111,22 @@ def test_health() -> None:
     made = config("--health-cmd", "true", "--health-interval", "5s", "--health-retries", "2")["Healthcheck"]
     assert made == {"Test": ["CMD-SHELL", "true"], "Interval": 5 * 10**9, "Retries": 2}
     assert config("--no-healthcheck")["Healthcheck"] == {"Test": ["NONE"]}
+    assert config("--health-cmd", "true", "--health-timeout", "0s")["Healthcheck"]["Timeout"] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--no-healthcheck", "--health-cmd", "true"),
+        ("--no-healthcheck", "--health-start-interval", "1s"),
+        ("--health-interval", "1us"),
+        ("--health-timeout", "-1s"),
+        ("--health-retries", "-1"),
+    ],
+)
+def test_health_that_makes_no_sense(words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="health"):
+        config(*words)
 
 
 def test_signals() -> None:
