@@ -203,6 +203,8 @@ def host_config(values: Values) -> Json:
         "Privileged": values.on("privileged"),
         "LogConfig": _log_config(values),
     }
+    if values.text("uts") == "host" and (values.given("hostname") or values.given("domainname")):
+        raise UsageError("conflicting options: hostname and the UTS mode", "leave one of --hostname and --uts out")
     if result["AutoRemove"] and result["RestartPolicy"]["Name"] != "no":
         raise UsageError("conflicting options: cannot specify both --restart and --rm")
     _copy(values, result)
@@ -241,6 +243,8 @@ def _check_joining(values: Values, mode: str) -> None:
         raise UsageError("links are only supported for user-defined networks", f"--network {mode} has no names")
     if not mode.startswith("container:"):
         return
+    if mode == "container:":
+        raise UsageError("invalid container format container:<name|id>", "name the container behind the colon")
     for names, what in _DECIDED:
         if any(values.given(name) for name in names):
             raise UsageError(f"conflicting options: {what}", "give it to the container whose network is joined")

@@ -39,6 +39,8 @@ def create(daemon: Daemon, request: messages.CreateNetworkRequest) -> messages.N
     try:
         return _one(daemon.call(SERVICE, "Create", request, messages.CreateNetworkResponse).network)
     except AlreadyExists as error:
+        if not str(error).startswith('network "'):
+            raise  # the interface's name is taken, which the daemon says
         raise Conflict(f"network with name {request.name} already exists", hint="choose another name") from error
 
 

@@ -6,10 +6,10 @@ and alias: only a link that carries the alias of this installation is ever chang
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pycontainerd.core.network import BRIDGE_NAME, with_prefix
+from pycontainerd.core.network import BRIDGE_HOST_BINDING, BRIDGE_NAME, with_prefix
 from pycontainerd.core.network_request import check_bridge_options
 from pycontainerd.core.network_rules import needs_localnet
 from pycontainerd.core.ports import Target
@@ -17,7 +17,7 @@ from pycontainerd.core.ports import Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pycontainerd.core.network import Endpoint, Network, Op, Sandbox
+    from pycontainerd.core.network import Endpoint, Network, Op, PortRequest, Sandbox
 
 BRIDGE = "bridge"
 LINK_PREFIX = "pcbr"
@@ -153,6 +153,15 @@ def port_target(endpoints: Sequence[Endpoint], networks: Mapping[str, Network]) 
         if endpoint is not None and networks[endpoint.network].link:
             found[version] = endpoint.ip4 if version == 4 else endpoint.ip6
     return Target(found[4], found[6])
+
+
+def on_bound_addresses(
+    requests: Sequence[PortRequest], endpoints: Sequence[Endpoint], networks: Mapping[str, Network]
+) -> list[PortRequest]:
+    """Requests that name no address of the host get the one that the network they lead to says, if it does."""
+    endpoint = way_out(endpoints, networks, 4)
+    address = networks[endpoint.network].options.get(BRIDGE_HOST_BINDING, "") if endpoint is not None else ""
+    return [replace(request, host_ip=request.host_ip or address) for request in requests]
 
 
 def publish_ops(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Op]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pycontainerd.core.dnsrequest import check_dns, parse_extra_host
 from pycontainerd.core.errors import InvalidArgument
-from pycontainerd.core.identifiers import stored_labels
+from pycontainerd.core.identifiers import validate_labels
 from pycontainerd.core.ipam import check_subnet, parse_address, parse_mac
 from pycontainerd.core.network import (
     BRIDGE_HOST_BINDING,
@@ -76,7 +76,8 @@ def check_spec(spec: NetworkSpec) -> NetworkSpec:
             )
     if any(subnet.version == 6 for subnet in subnets) and not spec.ipv6:
         spec = replace(spec, ipv6=True)
-    return replace(spec, subnets=subnets, labels=stored_labels(spec.labels))
+    validate_labels(spec.labels)
+    return replace(spec, subnets=subnets)
 
 
 def check_bridge_options(options: Mapping[str, str]) -> None:

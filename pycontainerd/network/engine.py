@@ -103,8 +103,7 @@ class Networks:
             driver = self._ground.driver(network)
             driver.validate(network)
             network = replace(driver.complete(network), link=driver.link(network))
-            with contextlib.suppress(NotFound):
-                self._ground.store.get(namespace, spec.name)
+            if any(other.name == spec.name for other in self._ground.store.list(namespace)):
                 raise AlreadyExists("network", spec.name)
             return self._establish(network)
 

@@ -13,7 +13,7 @@ import structlog
 
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from pycontainerd.core.network import DEFAULT_NETWORK, Attached, PortRequest
-from pycontainerd.core.network_plan import close_op, port_target, publish_ops, route_op
+from pycontainerd.core.network_plan import close_op, on_bound_addresses, port_target, publish_ops, route_op
 from pycontainerd.core.network_request import sandbox_request
 from pycontainerd.core.settings import NAME_LABEL
 from pycontainerd.network.engine import check_explicit, new_link
@@ -119,7 +119,7 @@ class Sandboxes:
 
     def _publish(self, sandbox: Sandbox, networks: Mapping[str, Network]) -> Sandbox:
         """Take the host's ports, and note which."""
-        requests = sandbox.request.ports
+        requests: Sequence[PortRequest] = sandbox.request.ports
         if not requests:
             return sandbox
         target = port_target(sandbox.endpoints, networks)
@@ -129,6 +129,7 @@ class Sandboxes:
             names = ", ".join(item.network_name for item in sandbox.endpoints)
             _log.warning("ports are not published: no network reaches outside", container=sandbox.name, networks=names)
             return sandbox
+        requests = on_bound_addresses(requests, sandbox.endpoints, networks)
         with claim(requests, target, self._ground.store.published) as claimed:
             self._ground.store.publish(sandbox, claimed.ports)
             self._ground.holder.hold(owner_of(sandbox), claimed)

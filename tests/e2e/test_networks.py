@@ -200,6 +200,22 @@ def test_udp_and_ports_of_the_hosts_choice(rig: Rig) -> None:
     rig.ok("run", "--rm", "-p", "9100-9103:1000-1003", "busybox", "true")
 
 
+def test_ports_of_a_network_that_is_bound_to_an_address(rig: Rig) -> None:
+    rig.ok("network", "create", "-o", "com.docker.network.bridge.host_binding_ipv4=127.0.0.1", "near")
+    rig.web("web", "--network", "near", "-p", "8080:80", "-p", f"{UPLINK}:8081:80")
+    assert rig.ok("port", "web", "80").splitlines()[0] == "127.0.0.1:8080" or not rig.ours
+    assert rig.fetch("http://127.0.0.1:8080/") == "web"
+    assert rig.fetch(f"http://{UPLINK}:8080/", other=True) == "ConnectionRefusedError"
+    assert rig.fetch(f"http://{UPLINK}:8081/", other=True) == "web"
+
+
+def test_labels_without_a_value(rig: Rig) -> None:
+    rig.ok("network", "create", "--label", "plain", "--label", "of=value", "noted")
+    shown = json.loads(rig.ok("network", "inspect", "-f", "{{json .Labels}}", "noted"))
+    assert shown == {"plain": "", "of": "value"}
+    assert rig.ok("network", "ls", "--filter", "label=plain", "--format", "{{.Name}}") == "noted"
+
+
 def test_a_port_that_is_taken(rig: Rig) -> None:
     rig.up("first", "-p", "8080:80")
     said = rig.fails(125, "run", "--rm", "-p", "8080:80", "busybox", "true")
@@ -223,6 +239,9 @@ def test_a_port_that_is_taken(rig: Rig) -> None:
         (("network", "create", "--subnet", "nonsense", "x"), 1, ("nonsense",)),
         (("network", "create", "bad/name"), 1, ("bad/name",)),
         (("network", "create", "-d", "nodriver", "x"), 1, ("nodriver",)),
+        (("network", "create", "-o", "com.docker.network.bridge.name=up0", "x"), 1, ("up0", "exists")),
+        (("run", "--rm", "--uts", "host", "-h", "x", "busybox", "true"), 125, ("hostname and the UTS mode",)),
+        (("run", "--rm", "--network", "container:", "busybox", "true"), 125, ("invalid container format",)),
         (("network", "rm", "bridge"), 1, ("bridge",)),
         (("network", "rm", "host"), 1, ("host", "pre-defined")),
         (("network", "rm", "nope"), 1, ("nope", "not found")),
