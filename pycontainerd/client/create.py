@@ -10,7 +10,7 @@ from pycontainerd.client import images as image_nouns
 from pycontainerd.client.jsontext import dumps, loads
 from pycontainerd.client.times import rfc3339
 from pycontainerd.core import logdrivers, mountentries, publish, settings, spec, spec_resources
-from pycontainerd.core.errors import InvalidArgument, NotFound
+from pycontainerd.core.errors import InvalidArgument, NotFound, Unavailable
 from pycontainerd.wire.messages import containers as messages
 from pycontainerd.wire.messages.google import Any as AnyMessage
 
@@ -72,10 +72,19 @@ def create(
         record = containers.create(daemon, record)
         lease.drop()
     except BaseException:
-        for step in reversed(undo):
-            step()
+        _take_back(undo)
         raise
     return Created(containers.Container(record), mounts)
+
+
+def _take_back(steps: Sequence[Callable[[], None]]) -> None:
+    """Undo, last things first, what was done for a container that is not to be. Where the daemon has gone nobody knows
+    whether there is a record by now: what is left stays for it to sweep."""
+    for step in reversed(steps):
+        try:
+            step()
+        except Unavailable:
+            return
 
 
 class _Lease:

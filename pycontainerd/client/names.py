@@ -38,8 +38,8 @@ def reserve(daemon: Daemon, id: str, name: str = "") -> str:
 
 def _taken(error: AlreadyExists) -> Conflict:
     cause = f'{error.what} "{error.which}"' if error.which != "" else error.what
-    plain = cause.rpartition(" (")[0] if cause.endswith(")") else cause  # the wire has the hint in brackets behind it
-    return Conflict(plain, hint="remove or rename that container, or choose another name")
+    plain, _, hint = cause.rpartition(" (") if cause.endswith(")") else (cause, "", "")  # so it is on the wire
+    return Conflict(plain, hint=hint.removesuffix(")") or "remove or rename that container, or choose another name")
 
 
 def release(daemon: Daemon, id: str, name: str) -> None:

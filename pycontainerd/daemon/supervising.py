@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pycontainerd.rpc.offload import offload
+from pycontainerd.runtime import containerfiles
 from pycontainerd.runtime.supervisor import TOPICS, Supervisor
 from pycontainerd.runtime.supervisor_book import Book
 from pycontainerd.runtime.supervisor_health import Prober
@@ -38,7 +39,9 @@ async def supervise(files: str, fifos: str, stores: Stores, engine: Engine) -> S
         loop.call_soon_threadsafe(supervisor.event, envelope)
 
     stores.exchange.subscribe([f'topic=="{topic}"' for topic in TOPICS], on_event)
-    load(supervisor, *await offload(_kept, stores))
+    found, states = await offload(_kept, stores)
+    load(supervisor, found, states)
+    await offload(containerfiles.sweep, files, {name: {each.id for each in some} for name, some in found.items()})
     await recover(supervisor, engine.ends())
     return supervisor
 

@@ -1,8 +1,9 @@
 """Names of containers: one row each, taken before the container is made and gone, by a trigger, with its record.
 
-A row without a container is a reservation. Whoever made it may have been killed, so after ``STALE`` seconds somebody
-else can take the name; a container that is created after all then is refused, so that no name is ever held twice. For
-``HELD`` seconds a reservation keeps the container's snapshot from being collected.
+A row without a container is a reservation. Whoever made it may have been killed, so somebody else can take the name
+after ``STALE`` seconds, or at once when the daemon was started anew; a container that is created after all then is
+refused, so that no name is ever held twice. For ``HELD`` seconds a reservation keeps the container's snapshot from
+being collected.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ def bind(connection: Connection, namespace: str, id: str, name: str) -> None:
         _put(connection, namespace, name, id)
 
 
-def taken(name: str, owner: str) -> AlreadyExists:
-    """The error for a name that somebody else has."""
-    return AlreadyExists(
-        f'The container name "/{name}" is already in use by container "{owner}"',
-        hint="remove or rename that container, or choose another name",
-    )
+def taken(name: str, owner: str, *, reserved: bool = False) -> AlreadyExists:
+    """The error for a name that somebody else has, or has reserved for a container to come."""
+    hint = "remove or rename that container, or choose another name"
+    if reserved:
+        hint = "which is being created; choose another name, or try again in two minutes in case nobody finishes it"
+    return AlreadyExists(f'The container name "/{name}" is already in use by container "{owner}"', hint=hint)
 
 
 class Names:
@@ -67,6 +68,7 @@ class Names:
 
     def __init__(self, database: Database, publish: Publish = discard) -> None:
         self._database, self._publish = database, publish
+        self._started = now()
 
     def reserve(self, namespace: str, names: Sequence[str], container: str) -> str:
         """Take the first free one of several names. Raises AlreadyExists (who has the last), InvalidArgument,
@@ -84,13 +86,21 @@ class Names:
             owner = ""
             for name in wanted:
                 owner = _owner(connection, namespace, name)
-                if owner in {"", container} or _stale(connection, namespace, name, owner):
+                if owner in {"", container} or self._stale(connection, namespace, name, owner):
                     _put(connection, namespace, name, container)
                     return name
-            raise taken(wanted[-1], owner)
+            raise taken(wanted[-1], owner, reserved=not _exists(connection, namespace, owner))
 
         # Not durable: the container's record, which is written soon and durably, binds the name once more.
         return self._database.write(change, durable=False)
+
+    def _stale(self, connection: Connection, namespace: str, name: str, owner: str) -> bool:
+        """Whether a reservation was left behind: long ago, or by a client that the last daemon took along."""
+        if _exists(connection, namespace, owner):
+            return False
+        query = "SELECT reserved_at FROM names WHERE namespace = ? AND name = ?"
+        (at,) = connection.execute(query, (namespace, name)).fetchone()
+        return bool(at < max(to_micros(now()) - STALE * _MILLION, to_micros(self._started)))
 
     def release(self, namespace: str, name: str, container: str) -> None:
         """Give a reservation back; the name of a container that exists stays."""
@@ -133,8 +143,8 @@ class Names:
             if old == new:
                 raise InvalidArgument("Renaming a container with the same name as its current name")
             owner = _owner(connection, namespace, new)
-            if owner not in {"", container} and not _stale(connection, namespace, new, owner):
-                raise taken(new, owner)
+            if owner not in {"", container} and not self._stale(connection, namespace, new, owner):
+                raise taken(new, owner, reserved=not _exists(connection, namespace, owner))
             _put(connection, namespace, new, container)
             hit("names.rename.row")
             labels = to_text({**from_text(row[0]), NAME_LABEL: new})
@@ -196,15 +206,6 @@ def _name_of(connection: Connection, namespace: str, container: str) -> str:
 def _exists(connection: Connection, namespace: str, container: str) -> bool:
     query = "SELECT 1 FROM containers WHERE namespace = ? AND id = ?"
     return connection.execute(query, (namespace, container)).fetchone() is not None
-
-
-def _stale(connection: Connection, namespace: str, name: str, owner: str) -> bool:
-    """Whether a reservation was left behind."""
-    if _exists(connection, namespace, owner):
-        return False
-    query = "SELECT reserved_at FROM names WHERE namespace = ? AND name = ?"
-    (at,) = connection.execute(query, (namespace, name)).fetchone()
-    return bool(at < to_micros(now()) - STALE * _MILLION)
 
 
 def _starting(connection: Connection, namespace: str, text: str) -> list[str]:

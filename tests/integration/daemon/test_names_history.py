@@ -33,6 +33,16 @@ def test_names_live_and_die_with_containers(place: Place) -> None:
         place.calls.resolve("two")
 
 
+def test_a_reservation_does_not_outlive_the_daemon(own: Place) -> None:
+    own.calls.reserve("gone", "web")
+    said = own.pyctr.fails(125, "run", "--rm", "--name", "web", "busybox", "true")
+    assert 'already in use by container "gone"' in said
+    assert "being created" in said
+    own.daemon.kill()
+    own.daemon.start()
+    own.pyctr.ok("run", "--rm", "--name", "web", "busybox", "true")
+
+
 def test_several_that_begin_alike_are_named(place: Place) -> None:
     boxes = [place.pyctr.ok("create", "busybox") for _ in range(18)]  # two of them share their first digit
     shared = next(digit for digit in "0123456789abcdef" if sum(box.startswith(digit) for box in boxes) > 1)
