@@ -214,13 +214,17 @@ def _socket_inodes(prefix: str) -> set[str]:
 
 
 def _belongs(pid: int, base: str, sockets: set[str]) -> bool:
-    """Whether a process names our directories, listens below them, or lives in a mount namespace made from them."""
+    """Whether a process names our directories, has something open below them, or lives in a mount namespace made from
+    them. Sockets of a daemon that was started in another network namespace are not among ``sockets``."""
     proc = Path(f"/proc/{pid}")
     try:
         if base.encode() in (proc / "cmdline").read_bytes():
             return True
-        if sockets and any(os.readlink(fd) in sockets for fd in (proc / "fd").iterdir()):
-            return True
+        for fd in (proc / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                link = os.readlink(fd)
+                if link in sockets or link.startswith(f"{base}/"):
+                    return True
         if os.readlink(proc / "ns/mnt") == os.readlink("/proc/self/ns/mnt"):
             return False
         return f"{base}/" in (proc / "mountinfo").read_text()
