@@ -30,8 +30,6 @@ EXECS = {
     "user-id": (["-u", "5:6"], ["sh", "-c", "id -u; id -g"], "5\n6\n", 0),
     "container-env": ([], ["sh", "-c", "echo $HOME"], "/root\n", 0),
     "no-input": ([], ["cat"], "", 0),
-    "no-such-directory": (["-w", "/no/such"], ["true"], None, 126),
-    "no-such-user": (["-u", "nobody-here"], ["true"], None, 126),
     "killed": ([], ["sh", "-c", "kill -9 $$"], "", 137),
 }  # fmt: skip
 
