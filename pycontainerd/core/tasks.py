@@ -125,8 +125,10 @@ class TaskManager(Protocol):
     async def pids(self, namespace: str, id: str) -> Sequence[tuple[int, AnyValue | None]]: ...
 
     async def checkpoint(
-        self, namespace: str, id: str, parent: str, options: AnyValue | None
-    ) -> Sequence[Descriptor]: ...
+        self, namespace: str, id: str, parent: str, options: AnyValue | None, lease: str = ""
+    ) -> Sequence[Descriptor]:
+        """``lease`` keeps what becomes content."""
+        ...
 
     async def update(
         self, namespace: str, id: str, resources: AnyValue | None, annotations: Mapping[str, str]

@@ -40,18 +40,21 @@ class Checkpoints:
     def remove_directory(self, path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
-    def store(self, bundle: Bundle, images: str, spec: AnyValue | None) -> list[Descriptor]:
-        """Write the images and the container's spec as blobs; return their descriptors. Raises Unimplemented."""
+    def store(self, bundle: Bundle, images: str, spec: AnyValue | None, lease: str = "") -> list[Descriptor]:
+        """Write the images and the container's spec as blobs; return their descriptors. Raises Unimplemented.
+
+        Nothing refers to them until the client has made an index of them: until then its lease keeps them.
+        """
         if self._content is None:
             raise Unimplemented("checkpoints", hint="this daemon keeps no content")
         ref = f"checkpoint-{bundle.id}-{os.path.basename(images)}"
-        with self._content.writer(bundle.namespace, f"{ref}-images") as writer:
+        with self._content.writer(bundle.namespace, f"{ref}-images", lease=lease) as writer:
             with tarfile.open(fileobj=_Stream(writer), mode="w|") as archive:  # type: ignore[call-overload]
                 archive.add(images, arcname="")
             blobs = [self._commit(writer, IMAGES)]
         if spec is not None:
             message = any_pb2.Any(type_url=spec.type_url, value=spec.value)
-            with self._content.writer(bundle.namespace, f"{ref}-config") as writer:
+            with self._content.writer(bundle.namespace, f"{ref}-config", lease=lease) as writer:
                 writer.write(message.SerializeToString())
                 blobs.append(self._commit(writer, CONFIG))
         return blobs

@@ -163,7 +163,9 @@ class TaskCalls:
 
     # Checkpoints and attachments
 
-    async def checkpoint(self, namespace: str, id: str, parent: str, options: AnyValue | None) -> Sequence[Descriptor]:
+    async def checkpoint(
+        self, namespace: str, id: str, parent: str, options: AnyValue | None, lease: str = ""
+    ) -> Sequence[Descriptor]:
         """Have CRIU write the container's state; without an image path in the options it becomes content."""
         task = self.table.get(namespace, id)
         given = options_pb2.CheckpointOptions()
@@ -176,7 +178,7 @@ class TaskCalls:
         images = await self.offload(self._checkpoints.image_directory)
         try:
             await self._checkpoint_to(task, images, options)
-            return await self.offload(self._checkpoints.store, task.bundle, images, container.spec)
+            return await self.offload(self._checkpoints.store, task.bundle, images, container.spec, lease)
         finally:
             await self.offload(self._checkpoints.remove_directory, images)
 

@@ -101,7 +101,9 @@ class TasksService(Service):
     async def Checkpoint(self, request: pb.CheckpointTaskRequest, call: Call) -> pb.CheckpointTaskResponse:
         """Checkpoint into content, where the runtime can."""
         options = optional_any(request, "options")
-        made = await self._tasks.checkpoint(call.namespace, request.container_id, request.parent_checkpoint, options)
+        made = await self._tasks.checkpoint(
+            call.namespace, request.container_id, request.parent_checkpoint, options, call.lease
+        )
         return pb.CheckpointTaskResponse(descriptors=map(to_descriptor, made))
 
     async def Update(self, request: pb.UpdateTaskRequest, call: Call) -> Empty:

@@ -54,9 +54,11 @@ class _Content:
 
     def __init__(self, directory: Path) -> None:
         self.blobs: dict[str, bytes] = {}
+        self.leases: list[str] = []
         self._directory = directory
 
-    def writer(self, namespace: str, ref: str) -> _Writer:
+    def writer(self, namespace: str, ref: str, *, lease: str = "") -> _Writer:
+        self.leases.append(lease)
         return _Writer(self.blobs)
 
     def open(self, namespace: str, digest: str) -> Any:
@@ -79,8 +81,9 @@ def test_images_go_there_and_back(tmp_path: Path, bundle: Bundle) -> None:
     Path(f"{images}/pages-1.img").write_bytes(b"\x00" * 5000)
     os.mkdir(f"{images}/sub")
     Path(f"{images}/sub/core.img").write_text("core")
-    first, second = checkpoints.store(bundle, images, AnyValue("spec", b"{}"))
+    first, second = checkpoints.store(bundle, images, AnyValue("spec", b"{}"), "held")
     checkpoints.remove_directory(images)
+    assert content.leases == ["held", "held"]
     assert first.media_type == IMAGES
     assert content.blobs[second.digest] == b"\n\x04spec\x12\x02{}"
     target = checkpoints.unpack(bundle, first)
