@@ -188,8 +188,10 @@ class RunningDaemon:
         return [target for target in targets if target.startswith(f"{self.base}/")]
 
     def leftover_processes(self) -> list[int]:
-        """Shims and container processes of this daemon that are still alive, the daemon excepted."""
-        mine = {os.getpid(), self.process.pid if self.process else 0}
+        """Shims and container processes of this daemon that are still alive; not what the daemon itself has for work."""
+        mine = {os.getpid()}
+        if self.process:
+            mine |= {self.process.pid, *_children(self.process.pid)}
         sockets = _socket_inodes(f"{self.base}/")
         return [pid for pid in _pids() if pid not in mine and _belongs(pid, str(self.base), sockets)]
 
@@ -205,6 +207,15 @@ def _accepts(path: str) -> bool:
 
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _children(pid: int) -> set[int]:
+    """What a process has started and not yet reaped: shims are nobody's children, the template is the daemon's."""
+    found: set[int] = set()
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found.update(map(int, thread.read_text().split()))
+    return found
 
 
 def _socket_inodes(prefix: str) -> set[str]:
