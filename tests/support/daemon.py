@@ -188,7 +188,7 @@ class RunningDaemon:
         return [target for target in targets if target.startswith(f"{self.base}/")]
 
     def leftover_processes(self) -> list[int]:
-        """Shims and container processes of this daemon that are still alive; not what it has started for its own work."""
+        """Shims and container processes of this daemon that are still alive; not what it has started for its work."""
         mine = {os.getpid()}
         if self.process:
             mine |= {self.process.pid, *_children(self.process.pid)}
