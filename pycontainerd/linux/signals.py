@@ -56,15 +56,10 @@ def drain(fd: int) -> set[int]:
         seen.update(int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), RECORD))
 
 
-def unblock() -> None:
-    """Block no signal."""
-    empty = _Set()
-    libc.sigprocmask(_SIG_SETMASK, ctypes.byref(empty), None)
-
-
 def reset() -> None:
     """Unblock every signal and give each its default disposition, as after login."""
-    unblock()
+    empty = _Set()
+    libc.sigprocmask(_SIG_SETMASK, ctypes.byref(empty), None)
     for number in range(1, SIGRTMAX + 1):
         if number in (SIGKILL, SIGSTOP, *_THREADS):
             continue

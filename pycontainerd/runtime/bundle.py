@@ -118,8 +118,8 @@ def bootstrap_files(bootstrap: Bootstrap, shim_binary: str) -> dict[str, bytes]:
 
 def save_bootstrap(bundle: Bundle, bootstrap: Bootstrap, shim_binary: str) -> None:
     """Remember how to reach the shim and which binary it is of."""
-    replace_file(bundle.bootstrap, bootstrap.to_json().encode())
-    replace_file(bundle.shim_binary, shim_binary.encode())
+    for name, data in bootstrap_files(bootstrap, shim_binary).items():
+        replace_file(f"{bundle.path}/{name}", data)
 
 
 def load_bootstrap(bundle: Bundle) -> Bootstrap:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pycontainerd.core.errors import DeadlineExceeded, Unavailable, Unknown
 from pycontainerd.linux import process
 from pycontainerd.wire import failpoint
+from shim.sockets import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ class Template:
         Raises Unknown with the template's reason, DeadlineExceeded, or Unavailable when templates keep dying.
         """
         for attempt in range(_ATTEMPTS):
-            if attempt and _answers(request.socket):
+            if attempt and answers(request.socket):
                 return 0
             await self.start()
             failpoint.hit("template.request")
@@ -215,7 +216,7 @@ def _listening(path: str) -> socket.socket:
         try:
             made.bind(path)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or _answers(path):
+            if error.errno != errno.EADDRINUSE or answers(path):
                 raise
             os.unlink(path)
             made.bind(path)
@@ -235,16 +236,3 @@ async def _send(control: socket.socket, message: bytes, descriptors: Sequence[in
             await asyncio.sleep(_FULL_PAUSE)
         else:
             return
-
-
-def _answers(path: str) -> bool:
-    """Whether something listens on a unix socket."""
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    probe.setblocking(False)
-    try:
-        probe.connect(path)
-    except OSError:
-        return False
-    finally:
-        probe.close()
-    return True
