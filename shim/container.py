@@ -9,7 +9,9 @@ from pycontainerd.wire.messages.google import Timestamp
 from shim import bundle as files
 from shim.children import Exit
 from shim.errors import not_found
+from shim.loop import Parked
 from shim.oom import OomWatch
+from shim.startfifo import hold
 from shim.states import STOPPED
 from shim.turns import Turns
 
@@ -42,6 +44,8 @@ class Container:
         self.criu: list[str] = []
         self.create_arguments: list[str] = []
         self.forgotten = False  # by the runtime
+        self.over = Parked()
+        """Init has been reaped, though nobody may have been told."""
         self.cgroup: Cgroup | None = None
         self._oom: OomWatch | None = None
         self._starting_execs = 0
@@ -107,8 +111,10 @@ class Container:
     def on_exit(self, process: Process, ended: Exit) -> None:
         """A process has been reaped."""
         process.pending = ended
+        if process is self.init:
+            self.over.set()
         if process is self.init and process.starting and self._start_held < 0:
-            self._start_held = self.runtime.hold_start(self.id)
+            self._start_held = hold(self.runtime.start_fifo(self.id))
         if process is self.init and not (self.spec and self.spec.own_pids):
             # nothing else would end them: without a pid namespace of its own the kernel does not
             self._kill_rest()

@@ -10,6 +10,7 @@ import os
 
 from pycontainerd.linux.fds import read_file
 from pycontainerd.wire.failpoint import hit
+from shim import startfifo
 from shim.errors import from_oserror, unimplemented, unknown
 from shim.jsontext import loads
 
@@ -27,8 +28,6 @@ NULL_STDIO = {0: 0, 1: 0, 2: 0}
 """For `fds`: the shim's own descriptor 0 is /dev/null."""
 
 _MESSAGE_LIMIT = 4096
-_START_FIFO = "exec.fifo"
-"""In a container's directory below the root: crun's and runc's alike."""
 _NOTHING: list[str] = []
 
 
@@ -76,15 +75,13 @@ class Runtime:
             raise failure(verb, log, start, ended.status)
         return ended
 
-    def hold_start(self, id: str) -> int:
-        """Open the FIFO by which `start` lets init go, to read, and return the descriptor; -1 where there is none.
+    def start_fifo(self, id: str) -> str:
+        """Where a container that was created waits for its start, in crun and runc."""
+        return f"{self.state(id)}/{startfifo.NAME}"
 
-        For an init that was killed first: a runtime that comes to open it then (crun) would wait for ever.
-        """
-        try:
-            return os.open(f"{self.root}/{id}/{_START_FIFO}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return -1
+    def state(self, id: str) -> str:
+        """The directory in which crun and runc keep what they know of a container."""
+        return f"{self.root}/{id}"
 
     def command(self, log: str) -> list[str]:
         """The part of the command line before the verb."""

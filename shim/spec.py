@@ -12,22 +12,28 @@ from shim.users import GROUP_ADD, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 LIMIT = 32 << 20
-_NAMESPACES = 8192
+_VALUE = 8192
+"""Characters of the longest value that is looked at."""
 GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 
 
 class Spec:
-    """What was found: whether the container has a pid namespace of its own, an OOM score of its own, poststop hooks."""
+    """What was found: the groups' path, "" for none, whether the container has a pid namespace of its own, and whether
+    the others are named."""
 
-    __slots__ = ("own_oom_score", "own_pids", "poststop")
+    __slots__ = ("cgroups_path", "intel_rdt", "own_oom_score", "own_pids", "poststart", "poststop")
 
-    def __init__(self, own_pids: bool, own_oom_score: bool, poststop: bool = False) -> None:
-        self.own_pids = own_pids
-        self.own_oom_score = own_oom_score
-        self.poststop = poststop
+    def __init__(self, text: str) -> None:
+        self.own_pids = _own_pids(text)
+        self.own_oom_score = '"oomScoreAdj"' in text
+        self.poststart = '"poststart"' in text
+        self.poststop = '"poststop"' in text
+        self.cgroups_path = _cgroups_path(text)
+        self.intel_rdt = '"intelRdt"' in text
 
 
 def load(bundle: str) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def prepare(bundle: str, rootfs: str) -> Spec:
         _resolve_user(bundle, rootfs)
     elif not text.lstrip().startswith("{"):
         load(bundle)  # says what is wrong
-    return Spec(_own_pids(text), '"oomScoreAdj"' in text, '"poststop"' in text)
+    return Spec(text)
 
 
 def _resolve_user(bundle: str, rootfs: str) -> None:
@@ -101,20 +107,34 @@ def annotations_of(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_pids(text: str) -> bool:
-    """Whether the text of a spec gives the container a pid namespace of its own.
-
-    Specs are long (the seccomp profile), and parsing one for this would cost each shim several times its length in
-    memory. So the list is parsed alone, where its key stands: a key cannot be part of a string, in which the quotes
-    would be escaped.
-    """
-    at = -1
-    while (at := text.find('"namespaces"', at + 1)) >= 0:
-        rest = text[at + 12 : at + 12 + _NAMESPACES].lstrip()
-        value = first(rest[1:]) if rest.startswith(":") else None
+    """Whether the text of a spec gives the container a pid namespace of its own."""
+    for value in _values(text, "namespaces"):
         for namespace in value if isinstance(value, list) else ():
             if isinstance(namespace, dict) and namespace.get("type") == "pid":
                 return not namespace.get("path")
     return False
+
+
+def _cgroups_path(text: str) -> str:
+    """The path of the groups that the text of a spec asks for, "" for none, or for several answers."""
+    found = [value for value in _values(text, "cgroupsPath") if isinstance(value, str)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _values(text: str, key: str) -> Iterator[Any]:
+    """What stands behind a key, wherever in the text of a spec it is one.
+
+    Specs are long (the seccomp profile), and parsing one for this would cost each shim several times its length in
+    memory. So the value is parsed alone, where its key stands: a key cannot be part of a string, in which the quotes
+    would be escaped.
+    """
+    quoted = f'"{key}"'
+    at = -1
+    while (at := text.find(quoted, at + 1)) >= 0:
+        start = at + len(quoted)
+        rest = text[start : start + _VALUE].lstrip()
+        if rest.startswith(":"):
+            yield first(rest[1:])
 
 
 def _dict(document: dict[str, Any], key: str) -> dict[str, Any]:

@@ -81,14 +81,18 @@ def membership(text: str) -> dict[str, str]:
 
 
 class Cgroup:
-    """One container's groups. `dirs` maps a v1 controller to its directory, `unified` is the v2 directory or ""."""
+    """One container's groups. `dirs` maps a v1 controller to its directory, `unified` is the v2 directory or "".
 
-    __slots__ = ("dirs", "unified", "v2")
+    `whole`: there is no hierarchy of which it is not known where it is mounted.
+    """
 
-    def __init__(self, dirs: dict[str, str], unified: str, v2: bool) -> None:
+    __slots__ = ("dirs", "unified", "v2", "whole")
+
+    def __init__(self, dirs: dict[str, str], unified: str, v2: bool, whole: bool = True) -> None:
         self.dirs = dirs
         self.unified = unified
         self.v2 = v2
+        self.whole = whole
 
     @property
     def home(self) -> str:
@@ -162,7 +166,8 @@ def locate(pid: int, known: Hierarchies) -> Cgroup:
     unified = ""
     if known.v2 is not None and theirs.get("", "/") not in ("/", ours.get("")):
         unified = beneath(known.v2, theirs[""])
-    return Cgroup(dirs, unified, known.unified)
+    whole = all(name in known.v1 if name else known.v2 is not None for name in theirs)
+    return Cgroup(dirs, unified, known.unified, whole)
 
 
 def beneath(where: tuple[str, str], path: str) -> str:

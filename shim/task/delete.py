@@ -10,6 +10,7 @@ from pycontainerd.wire.messages.task_v3 import DeleteResponse
 from pycontainerd.wire.times import now
 from shim import bundle as files
 from shim.errors import from_oserror, not_found, unknown
+from shim.forget import forget
 from shim.loop import drive
 from shim.states import CREATED, check
 
@@ -111,7 +112,8 @@ def _forget(container: Container) -> Steps[None]:
     yield from container.turns.take()
     try:
         if container.shim.containers.get(container.id) is container and not container.forgotten:
-            yield from container.runtime.call("delete", [], id=container.id, log=container.log())
+            if not forget(container):
+                yield from container.runtime.call("delete", [], id=container.id, log=container.log())
             container.forgotten = True
     finally:
         container.turns.give()
@@ -119,7 +121,7 @@ def _forget(container: Container) -> Steps[None]:
 
 def _runtime_delete(container: Container) -> Steps[None]:
     """Plainly first; by force when the runtime sees more of the container than we do. Gone already is fine."""
-    if not container.init.pid or container.forgotten:
+    if not container.init.pid or container.forgotten or forget(container):
         return
     try:
         yield from container.runtime.call("delete", [], id=container.id, log=container.log())
