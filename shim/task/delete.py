@@ -62,6 +62,7 @@ def _delete_init(container: Container, trace: NoTrace) -> Steps[DeleteResponse]:
         except RpcError:
             pass  # it ended by itself meanwhile
         yield from init.ended
+        yield from shim.loop.sleep(0)  # its exit is told first
     if init.stdio is not None:
         with trace.step("drain output"):
             yield from init.stdio.finish()
