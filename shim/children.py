@@ -59,6 +59,11 @@ class Children:
         self._signals = signals.signalfd((signals.SIGCHLD, signals.SIGTERM))
         loop.watch(self._signals, READ, self._signalled)
 
+    def close(self) -> None:
+        """Hear no signals any more; they stay blocked."""
+        self._loop.unwatch(self._signals)
+        os.close(self._signals)
+
     def spawn(
         self,
         argv: list[str],

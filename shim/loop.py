@@ -150,6 +150,10 @@ class Loop:
         self.later(seconds, parked.set)
         return parked
 
+    def close(self) -> None:
+        """Give back the descriptor."""
+        self._epoll.close()
+
     def stop(self) -> None:
         """Return from `run` at the end of this turn."""
         self._running = False

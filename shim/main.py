@@ -44,6 +44,11 @@ class Embryo:
         self.loop = Loop(self.log)
         self.children = Children(self.loop, self.log)
 
+    def close(self) -> None:
+        """Give back the descriptors."""
+        self.children.close()
+        self.loop.close()
+
 
 def run(embryo: Embryo, request: ShimRequest, listener: _socket.socket, program: Sealed | None = None) -> None:
     """Serve until Shutdown."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pycontainerd.wire.codec import Message
     from shim.log import Log
     from shim.loop import Loop
-    from shim.service import Service
+    from shim.service import Serves
 
 BLOCK = 8 << 10
 UNSENT = 8 << 20
@@ -26,7 +26,7 @@ class Connection:
 
     __slots__ = ("_loop", "_owner", "_service", "_session", "_socket", "_unsent")
 
-    def __init__(self, loop: Loop, service: Service, sock: _socket.socket, owner: Server) -> None:
+    def __init__(self, loop: Loop, service: Serves, sock: _socket.socket, owner: Server) -> None:
         self._loop = loop
         self._service = service
         self._socket: _socket.socket | None = sock
@@ -109,7 +109,7 @@ class Connection:
 class Server:
     """Accepts connections of this user on a listening socket."""
 
-    def __init__(self, loop: Loop, service: Service, listener: _socket.socket, log: Log) -> None:
+    def __init__(self, loop: Loop, service: Serves, listener: _socket.socket, log: Log) -> None:
         self._loop = loop
         self._service = service
         self._listener: _socket.socket | None = listener

@@ -29,7 +29,7 @@ from shim.trace import trace_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from pycontainerd.wire.server import Request
     from shim.context import Shim
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     Handler = Callable[..., Any]
     Respond = Callable[[Message], None]
     Fail = Callable[[int, str], None]
+
+    class Serves(Protocol):
+        """Whoever answers requests."""
+
+        def serve(self, request: Request, respond: Respond, fail: Fail) -> None:
+            """Answer one request, now or later, once."""
+
 
 TASK_SERVICES = ("containerd.task.v3.Task", "containerd.task.v2.Task")
 ATTACH_SERVICE = "pycontainerd.attach.v1.Attach"

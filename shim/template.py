@@ -53,15 +53,20 @@ import gc
 import os
 import sys
 
-import shim.preload  # noqa: F401 - first of all: what is rarely used must lie apart from the rest
+import shim.hotwords  # noqa: F401 - first of all: names that are used must lie apart from the rest
+import shim.preload  # noqa: F401 - then what is rarely used
 from pycontainerd.linux import cgroup, fds, idmap, openat2, prctl, signals
 from pycontainerd.linux.libc import libc
+from pycontainerd.linux.pymalloc import fill_holes
 from pycontainerd.wire import codec
 from pycontainerd.wire.codes import RpcError
 from pycontainerd.wire.messages import events_task, events_ttrpc, google, task_v3, ttrpc, types_runc
+from shim.compact import compact, functions_of
 from shim.context import HIERARCHIES
+from shim.hotcode import FUNCTIONS
 from shim.jsontext import dumps, loads
 from shim.log import Log
+from shim.rehearsal import rehearse
 from shim.runtime import default_binary
 from shim.sockets import CONTROL, TEMPLATE_IDLE, TEMPLATE_SOCKET, unlink
 from shim.standby import Source, serve
@@ -95,6 +100,9 @@ _HOT = (
 )
 """What every container's life takes; the others are linked when they are first needed, by shims that need them."""
 
+_KEPT: list[object] = []
+_SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 
 class ImportForbidden(ImportError):
     """Raised by an import in a shim: it would read files of an installation that may be gone by then."""
@@ -124,10 +132,18 @@ def warm() -> None:
     HIERARCHIES.append(cgroup.mounted())
     for name in ("prctl", "sigprocmask", "signalfd", "mount", "umount2", "malloc_trim"):
         getattr(libc, name)
-    forbid_imports()
-    gc.collect()
     gc.disable()  # a collection at a moment of its own choosing empties free lists all over the shared pages
+    _KEPT.append(compact(functions_of(FUNCTIONS.splitlines(), _SOURCE)))
+    rehearse()
+    forbid_imports()
+
+
+def freeze() -> None:
+    """Close up, last of all before the first fork, so that nothing a shim makes comes to lie between what it shares."""
+    gc.collect()
     gc.freeze()  # shims collect what is their own; they never look at, and so never copy, what was there before
+    prctl.trim_malloc()  # what is free is joined now, or every shim would when it first tidies up
+    fill_holes()
 
 
 def _probe() -> str:
@@ -161,6 +177,8 @@ def main() -> None:
     runtime = _probe()
     warm()
     idle = int(os.environ.get(TEMPLATE_IDLE, _IDLE)) * 1000 if shared else None
-    serve(Source(control, runtime, idle))
+    source = Source(control, runtime, idle)
+    freeze()
+    serve(source)
     if shared:
         unlink(os.environ.get(TEMPLATE_SOCKET, ""))

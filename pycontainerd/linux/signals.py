@@ -18,7 +18,7 @@ RECORD = 128
 """Bytes of one signalfd_siginfo; its first four are the signal's number."""
 
 _SFD_NONBLOCK, _SFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
-_SIG_BLOCK, _SIG_SETMASK = 0, 2
+_SIG_BLOCK, _SIG_UNBLOCK, _SIG_SETMASK = 0, 1, 2
 _THREADS = (32, 33)
 _SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 
@@ -43,6 +43,11 @@ def signalfd(numbers: Iterable[int]) -> int:
     if fd < 0:
         raise oserror("signalfd")
     return fd
+
+
+def unblock(*numbers: int) -> None:
+    """Let these signals through again."""
+    libc.sigprocmask(_SIG_UNBLOCK, ctypes.byref(_set_of(numbers)), None)
 
 
 def drain(fd: int) -> set[int]:

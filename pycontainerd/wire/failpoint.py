@@ -53,6 +53,18 @@ def disarm(name: str = "") -> None:
         _armed.clear()
 
 
+def suspend() -> dict[str, _Point]:
+    """Disarm all points for a while; what to give to `resume`."""
+    armed = dict(_armed)
+    _armed.clear()
+    return armed
+
+
+def resume(armed: dict[str, _Point]) -> None:
+    """Arm again what `suspend` disarmed, its hits as they were counted before."""
+    _armed.update(armed)
+
+
 def arm_from(text: str) -> None:
     """Arm the points of a `name=action;…` list; raise ValueError naming the item that is wrong."""
     for item in text.split(";"):

@@ -163,12 +163,13 @@ class Listener:
 class Host:
     """One template, one listener, a directory for everything."""
 
-    def __init__(self, *, runtime: str = "", log_level: str = "debug") -> None:
+    def __init__(self, *, runtime: str = "", log_level: str = "debug", program: str = LAUNCH) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="pc-shim-", dir="/tmp"))
         self.rootfs = self.base / "rootfs"
         make_rootfs(self.rootfs)
         self.cgroup = f"/pc-shim-{self.base.name[8:]}"
         self.runtime = runtime
+        self.program = program
         self.log_level = log_level
         self.listener = Listener(self.base / "d.ttrpc")
         self.boxes: list[Box] = []
@@ -184,7 +185,7 @@ class Host:
         number = theirs.detach()
         command = 'exec "$0" -I -S -E -OO -X no_debug_ranges -c "$1" 3<&"$2"'
         self.template = subprocess.Popen(
-            ["/bin/bash", "-c", command, sys.executable, LAUNCH, str(number)],
+            ["/bin/bash", "-c", command, sys.executable, self.program, str(number)],
             pass_fds=(number,),
             stdin=subprocess.DEVNULL,
         )
