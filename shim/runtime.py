@@ -12,7 +12,7 @@ from pycontainerd.linux.fds import read_file
 from pycontainerd.wire.failpoint import hit
 from shim import startfifo
 from shim.errors import from_oserror, unimplemented, unknown
-from shim.jsontext import loads
+from shim.jsontext import first, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,23 +102,34 @@ def failure(verb: str, log: str, start: int, status: int) -> Exception:
 
 
 def last_error(log: str, start: int = 0) -> str:
-    """The last error in a runtime's JSON log as one line, else its last line of any kind; "" when it is silent."""
+    """The last error in a runtime's JSON log as one line, else its last message of any kind; "" when it is silent.
+
+    Entries begin with a brace in the first column, and may go over several lines (as crun's do where it is built
+    on json-c, 1.28 for one); what is no JSON is a line of its own.
+    """
     try:
-        lines = read_file(log, 1 << 20)[start:].decode("utf-8", "replace").splitlines()
+        text = read_file(log, 1 << 20)[start:].decode("utf-8", "replace")
     except OSError:
         return ""
-    plain = ""
-    for line in reversed(lines):
-        if not line.strip():
-            continue
-        plain = plain or line.strip()
-        try:
-            entry = loads(line)
-        except ValueError:
-            continue
+    pieces = ("\n" + text).split("\n{")
+    plain = pieces[0]
+    for number, piece in enumerate(reversed(pieces[1:])):
+        entry = first("{" + piece)
         if isinstance(entry, dict) and entry.get("level") in ("error", "fatal", "panic"):
             return one_line(str(entry.get("msg", "")))
-    return one_line(plain)
+        if number == 0:
+            plain = piece if entry is None or _followed("{" + piece) else str(entry.get("msg", ""))
+    lines = [line for line in plain.splitlines() if line.strip()]
+    return one_line(lines[-1]) if lines else ""
+
+
+def _followed(piece: str) -> bool:
+    """Whether anything follows the JSON value that a text begins with."""
+    try:
+        loads(piece)
+    except ValueError:
+        return True
+    return False
 
 
 def one_line(text: str) -> str:

@@ -6,12 +6,16 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.residue import Residue
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+# Neither may depend on how busy the machine is.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 pytest_plugins = ["tests.support.daemon"]
 _RESIDUE = pytest.StashKey[Residue]()
 _LEFT = pytest.StashKey[dict[str, int]]()

@@ -82,6 +82,19 @@ def test_the_runtimes_last_error_is_one_line(tmp_path: Path) -> None:
     assert last_error(str(tmp_path / "none")) == ""
 
 
+def test_a_runtimes_log_may_spread_an_entry_over_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log.json"
+    entries = [{"msg": "a warning", "level": "warning"}, {"msg": "no such {thing}", "level": "error"}]
+    log.write_text("".join(json.dumps(entry, indent=2) + "\n" for entry in entries))
+    assert last_error(str(log)) == "no such {thing}"
+    log.write_text(json.dumps(entries[0], indent=2) + "\n")
+    assert last_error(str(log)) == "a warning"
+    log.write_text(json.dumps(entries[0], indent=2) + "\nSegmentation fault\n")
+    assert last_error(str(log)) == "Segmentation fault"
+    log.write_text(json.dumps(entries[1], indent=2)[:-5])
+    assert last_error(str(log))
+
+
 def test_failures_of_the_runtime(tmp_path: Path) -> None:
     log = tmp_path / "log.json"
     error = failure("create", str(log), 0, 9)
