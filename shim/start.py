@@ -1,7 +1,9 @@
 """The standard way to a shim: a program that other daemons run with the actions `start` and `delete`, or `-info`, `-v`.
 
-It speaks as its caller does: a BootstrapResult to one that sent BootstrapParams, the bare address to every older one,
-which takes it for task API version 2. Nothing else may go to standard output or standard error during a start.
+It speaks as its caller does: a BootstrapResult to one that sent BootstrapParams (containerd 2.3), the bare address to
+every older one, which takes it for task API version 2. Those since 1.7 would read the version from JSON, but nothing
+tells 2.1, which takes 3, from 1.7, which refuses it: both say MAX_SHIM_VERSION=2. Nothing else may go to standard
+output or standard error during a start.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Neither may depend on how busy the machine is.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
-pytest_plugins = ["tests.support.daemon"]
+pytest_plugins = ["tests.support.daemon", "tests.support.peers"]
 _RESIDUE = pytest.StashKey[Residue]()
 _LEFT = pytest.StashKey[dict[str, int]]()
 

@@ -1,4 +1,4 @@
-"""Debian's ctr 1.6 on our socket: what runs (containers, tasks, execs, events)."""
+"""ctr on our socket, Debian's 1.6 and newer ones: what runs (containers, tasks, execs, events)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from tests.support.daemon import RunningDaemon
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.support.peers import Peer
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
-SHIMS = {"built-in": "", "debian": 'runtimes."io.containerd.runc.v2".shim = "/usr/bin/containerd-shim-runc-v2"'}
+SHIMS = {"built-in": "", "theirs": 'runtimes."io.containerd.runc.v2".shim = "{shim}"'}
 
 
 @pytest.fixture(scope="module", params=SHIMS)
-def daemon(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[RunningDaemon]:
-    """A daemon with the small image, once on our own shim and once on Debian's."""
+def daemon(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, peer: Peer
+) -> Iterator[RunningDaemon]:
+    """A daemon with the small image, once on our own shim and once on theirs."""
     tar = archive(tmp_path_factory.mktemp("image") / "busybox.tar", IMAGE)
-    with RunningDaemon(config=SHIMS[request.param]) as running:
+    with RunningDaemon(config=SHIMS[request.param].format(shim=peer.shim)) as running:
         running.ctr("images", "import", str(tar))
         yield running
         assert running.ctr("tasks", "ls", "-q").stdout.split() == []

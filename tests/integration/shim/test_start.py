@@ -1,4 +1,4 @@
-"""The standard protocol: our shim under Debian's containerd, and the actions by themselves."""
+"""The standard protocol: our shim under containerd (Debian's and newer ones), and the actions by themselves."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ from tests.integration.shim.harness import ROOT, TASK, eventually, make_rootfs, 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.support.peers import Peer
+
 pytestmark = pytest.mark.root
 PROGRAM = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from shim.start import main; sys.exit(main())"
-needs_containerd = pytest.mark.skipif(not shutil.which("containerd"), reason="Debian's containerd is not installed")
 
 
 def own_template(base: Path) -> dict[str, str]:
@@ -210,7 +211,7 @@ Done: TypeAlias = "subprocess.CompletedProcess[str]"
 
 
 class Containerd:
-    """Debian's containerd with a root, state and socket of its own, our shim on its PATH."""
+    """containerd with a root, state and socket of its own, our shim on its PATH."""
 
     def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="pc-shim-", dir="/tmp"))
@@ -278,13 +279,14 @@ class Containerd:
 
 
 @pytest.fixture(scope="module")
-def containerd() -> Iterator[Containerd]:
+def containerd(peer: Peer) -> Iterator[Containerd]:
     made = Containerd()
-    yield made
-    made.close()
+    try:
+        yield made
+    finally:
+        made.close()
 
 
-@needs_containerd
 @pytest.mark.parametrize("status", [0, 1, 137])
 def test_containerd_runs_a_container_to_its_end(containerd: Containerd, status: int) -> None:
     script = f"echo out; echo err >&2; exit {status}"
@@ -295,7 +297,6 @@ def test_containerd_runs_a_container_to_its_end(containerd: Containerd, status: 
     assert not list((containerd.base / "state/io.containerd.runtime.v2.task/default").iterdir())
 
 
-@needs_containerd
 def test_containerd_execs_pauses_and_kills(containerd: Containerd) -> None:
     containerd.run("busy", "/bin/sleep", "100", flags=["-d"])
     done = containerd.ctr("task", "exec", "--exec-id", "e", "busy", "/bin/sh", "-c", "echo inside; exit 5", check=False)
@@ -314,7 +315,6 @@ def test_containerd_execs_pauses_and_kills(containerd: Containerd) -> None:
     eventually(lambda: not containerd.shims())
 
 
-@needs_containerd
 def test_containers_outlive_a_restart_of_containerd(containerd: Containerd) -> None:
     containerd.run("stays", "/bin/sleep", "100", flags=["-d"])
     containerd.run("goes", "/bin/sleep", "3", flags=["-d"])
@@ -324,17 +324,17 @@ def test_containers_outlive_a_restart_of_containerd(containerd: Containerd) -> N
     containerd.start()
     tasks = containerd.ctr("task", "ls").stdout
     state = {line.split()[0]: line.split()[2] for line in tasks.splitlines()[1:]}
-    assert state == {"stays": "RUNNING", "goes": "STOPPED"}
+    # Since 1.7 containerd takes a task that ended while it was away for one that leaked, and removes it.
+    assert state in ({"stays": "RUNNING", "goes": "STOPPED"}, {"stays": "RUNNING"})
     done = containerd.ctr("task", "exec", "--exec-id", "e", "stays", "/bin/echo", "still here")
     assert done.stdout == "still here\n"
     containerd.ctr("task", "rm", "-f", "stays", check=False)
-    containerd.ctr("task", "rm", "goes")
+    containerd.ctr("task", "rm", "goes", check="goes" in state)
     for name in ("stays", "goes"):
         containerd.ctr("container", "rm", name)
     eventually(lambda: not containerd.shims())
 
 
-@needs_containerd
 def test_containerd_cleans_up_after_a_killed_shim(containerd: Containerd) -> None:
     containerd.run("orphan", "/bin/sleep", "100", flags=["-d"])
     pid = int(containerd.ctr("task", "ls").stdout.splitlines()[1].split()[1])
@@ -346,7 +346,6 @@ def test_containerd_cleans_up_after_a_killed_shim(containerd: Containerd) -> Non
     assert not list((containerd.base / "state/io.containerd.runtime.v2.task/default").iterdir())
 
 
-@needs_containerd
 def test_a_missing_program_is_told_by_ctr(containerd: Containerd) -> None:
     done = containerd.run("missing", "/bin/nothing", flags=["--rm"], check=False)
     assert done.returncode != 0

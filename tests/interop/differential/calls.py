@@ -176,12 +176,12 @@ def of_images(s: Session) -> None:
     s.call(
         "image label",
         "images.Update",
-        update(image=item(name="one", labels={"b": "2"}), update_mask=FieldMask(paths=["labels.b"])),
+        update(image=item(name="one", target=target, labels={"b": "2"}), update_mask=FieldMask(paths=["labels.b"])),
     )
     s.call(
         "image labels",
         "images.Update",
-        update(image=item(name="one", labels={"c": "2"}), update_mask=FieldMask(paths=["labels"])),
+        update(image=item(name="one", target=target, labels={"c": "2"}), update_mask=FieldMask(paths=["labels"])),
     )
     s.call(
         "image annotations",
@@ -191,7 +191,11 @@ def of_images(s: Session) -> None:
             update_mask=FieldMask(paths=["target.annotations"]),
         ),
     )
-    s.call("image bad mask", "images.Update", update(image=item(name="one"), update_mask=FieldMask(paths=["name"])))
+    s.call(
+        "image bad mask",
+        "images.Update",
+        update(image=item(name="one", target=target), update_mask=FieldMask(paths=["name"])),
+    )
     s.call("image replace", "images.Update", update(image=item(name="one", target=target)))
     for filters in (["name==one"], ["name~=^o"], ["labels.c==2"], ["target.mediatype~=json"], ["target.digest==x"]):
         s.call(f"image list {filters}", "images.List", images.ListImagesRequest(filters=filters))

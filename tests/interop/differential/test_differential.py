@@ -1,7 +1,7 @@
-"""The same calls, in the same order, on Debian's containerd and on our daemon: codes, answers and events are the same.
+"""The same calls, in the same order, on a real containerd and on our daemon: codes, answers and events are the same.
 
-Debian has containerd 1.6, our contract is 2.3's. Where they differ `KNOWN` says so, with the reason; a row that is no
-longer needed fails, too.
+Debian has containerd 1.6, newer ones may be named (``tests.support.peers``), our contract is 2.3's. Where they differ
+`KNOWN` says so, with the reason; a row that is no longer needed fails, too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from tests.support.daemon import ROOT, RunningDaemon
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.peers import Peer
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.timeout(120),
@@ -32,17 +34,17 @@ pytestmark = [
 Record = tuple[list[tuple[str, str, Any]], list[tuple[str, Any]]]
 
 KNOWN = {
-    "content bad digest": "1.6 compares it as text at commit; here what is no digest is an invalid argument at once",
+    "content bad digest": "they compare it as text at commit; here what is no digest is an invalid argument at once",
     "content abort bad": "as above: there is no ingest to abort",
-    "content negative offset": "1.6 takes it for zero; here it is an invalid argument",
-    "snapshot commit view": "an unmapped error in 1.6, a failed precondition in 2.3",
-    "diff apply bad digest": "1.6 looks for it, and does not find it",
+    "content negative offset": "they take it for zero; here it is an invalid argument",
+    "snapshot commit view": "an unmapped error up to 2.1, a failed precondition in 2.3",
+    "diff apply bad digest": "they look for it, and do not find it",
 }
 
 
 @pytest.fixture(scope="module")
-def theirs() -> Iterator[Record]:
-    """What Debian's containerd says."""
+def theirs(peer: Peer) -> Iterator[Record]:
+    """What containerd says."""
     base = Path(tempfile.mkdtemp(prefix="pc-ctrd-", dir="/tmp"))
     config, address = base / "config.toml", base / "c.sock"
     config.write_text(
@@ -86,7 +88,11 @@ def _settled(answer: Any) -> Any:
     """An answer without what containerd leaves to chance: empty parts, and the last answer of a write said twice."""
     if isinstance(answer, dict):
         plain = {key: _settled(item) for key, item in answer.items() if key not in {"total", "namespace"} or item}
-        plain.pop("total", None)  # 1.6 leaves it out of the answers of writes
+        if "action" in answer or plain.keys() >= {"offset", "digest"}:
+            for key in ("total", "started_at", "updated_at"):  # 1.6 leaves out the total of writes, 1.7 the times
+                plain.pop(key, None)
+        if plain.keys() >= {"digest", "created_at"}:
+            plain.pop("updated_at", None)  # 1.7 leaves it out of lists of content
         return plain
     if isinstance(answer, list):
         items = [_settled(item) for item in answer]
@@ -121,8 +127,11 @@ def _events(events: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return found
 
 
-def test_events(theirs: Record, ours: Record) -> None:
-    assert _events(ours[1]) == _events(theirs[1])
+def test_events(theirs: Record, ours: Record, peer: Peer) -> None:
+    got, expected = _events(ours[1]), _events(theirs[1])
+    if peer.version > (1, 6):  # its shim tells of an exit from a thread of its own, after the delete as it happens
+        got, expected = sorted(got, key=str), sorted(expected, key=str)
+    assert got == expected
 
 
 def test_everything_was_asked(ours: Record) -> None:
