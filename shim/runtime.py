@@ -45,7 +45,10 @@ class Runtime:
         self.binary = binary
         self.root = root
         self.systemd_cgroup = systemd_cgroup
+        libraries = os.environ.get("LD_LIBRARY_PATH")
         self._environment = {"PATH": os.environ.get("PATH") or PATH}
+        if libraries:
+            self._environment["LD_LIBRARY_PATH"] = libraries
 
     def call(
         self,

@@ -36,6 +36,12 @@ class Reference:
         return f"{self.domain}/{self.path}"
 
     @property
+    def host(self) -> str:
+        """The domain without port and brackets, as labels that name a registry have it."""
+        end = self.domain.find("]")
+        return self.domain[1:end] if end > 0 else self.domain.partition(":")[0]
+
+    @property
     def object(self) -> str:
         """What to ask a registry for: the digest when there is one, else the tag."""
         return self.digest or self.tag

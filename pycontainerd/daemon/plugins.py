@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pycontainerd.core.platforms import from_machine
 from pycontainerd.core.restart import POLICIES
+from pycontainerd.daemon import installed
 from pycontainerd.services.introspection import Plugin
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def plugins(
         Plugin("io.containerd.transfer.v1", "local", ("io.containerd.lease.v1", "io.containerd.metadata.v1")),
         Plugin("io.containerd.monitor.task.v1", "cgroups", ("io.containerd.event.v1",), here),
         Plugin("io.containerd.monitor.container.v1", "restart", capabilities=POLICIES),
-        Plugin("io.containerd.internal.v1", "opt", exports={"path": f"{root}/opt"}),
+        Plugin("io.containerd.internal.v1", "opt", exports={"path": installed.directory(root)}),
         Plugin("io.containerd.shim.v1", "manager", ("io.containerd.event.v1", "io.containerd.metadata.v1"), here),
         Plugin(
             "io.containerd.runtime.v2",

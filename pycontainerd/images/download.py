@@ -50,7 +50,7 @@ class Downloads:
         self._lease, self._progress = lease, progress
         self._stopped = threading.Event()
         reference = registry.reference
-        self._source = {SOURCE_LABEL + reference.domain: reference.path}
+        self._source = {SOURCE_LABEL + reference.host: reference.path}
 
     def stop(self) -> None:
         """Give up."""

@@ -16,6 +16,7 @@ from pycontainerd.core.manifest import (
     MAX_DOCUMENT,
     OCI_INDEX,
     REF_NAME,
+    SOURCE_LABEL,
     Child,
     Manifest,
     descriptor_json,
@@ -67,7 +68,9 @@ class Exporter:
     # -- deciding --
 
     def _plan(self, plan: _Plan, image: Image) -> None:
-        annotations = dict(image.target.annotations) | {IMAGE_NAME: image.name}
+        labels = self._content.info(self._namespace, image.target.digest).labels
+        sources = {key: value for key, value in labels.items() if key.startswith(SOURCE_LABEL)}
+        annotations = dict(image.target.annotations) | sources | {IMAGE_NAME: image.name}
         tag = _tag(image.name)
         if tag:
             annotations[REF_NAME] = tag

@@ -136,21 +136,21 @@ def choose(downloads: Downloads, root: Descriptor, target: ImageTarget, name: st
     seen: set[str] = set()
     offered: list[Platform] = []
 
-    def visit(descriptor: Descriptor, platform: Platform | None, parents: tuple[str, ...], bare: bool) -> None:
+    def visit(descriptor: Descriptor, platform: Platform | None, parent: str, depth: int, bare: bool) -> None:
         if descriptor.digest in seen:
             return
         seen.add(descriptor.digest)
-        document = downloads.document(descriptor, parents)
+        document = downloads.document(descriptor, (parent,))
         if isinstance(document, Manifest):
             found.append(Chosen(descriptor, document, platform, (ref_key(descriptor),), bare))
             return
-        if len(parents) > _MAX_NESTING:
+        if depth > _MAX_NESTING:
             raise InvalidArgument("image index", descriptor.digest, "indexes are nested too deeply")
         offered.extend(child.platform for child in document.manifests if child.platform is not None)
         for child, unwanted in select(document.manifests, target):
-            visit(child.descriptor, child.platform, (*parents, ref_key(descriptor)), bare or unwanted)
+            visit(child.descriptor, child.platform, ref_key(descriptor), depth + 1, bare or unwanted)
 
-    visit(root, None, (name,), False)
+    visit(root, None, name, 1, False)
     if not any(not each.bare for each in found):
         wanted = ", ".join(map(format_platform, target.platforms)) or "any platform"
         has = ", ".join(dict.fromkeys(map(format_platform, offered))) or "nothing"

@@ -34,6 +34,7 @@ START_LIMIT = 30.0
 DELETE_LIMIT = 5.0
 """Seconds a shim's ``delete`` may take (as peers have it)."""
 _BARE_OPTIONS = ("shim-runc-v1", "shim-runhcs-v1")
+_NO_INFO = b"not defined: -info"
 _LEVELS = {"trace": -8, "debug": -4, "info": 0, "warn": 4, "warning": 4, "error": 8, "fatal": 10, "panic": 12}
 _BUILTIN_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop(1)); from shim.start import main; sys.exit(main())"
 
@@ -127,7 +128,8 @@ class ForeignShims:
         except OSError as error:
             raise Unknown(f"cannot run shim {path}: {error}") from error
         if result.code:
-            raise Unknown(f"shim {path} gives no information: {result.text}")
+            why = "it has no flag -info, as those before containerd 2.0" if _NO_INFO in result.stderr else result.text
+            raise Unknown(f"shim {path} gives no information: {why}")
         return result.stdout
 
     def _argv(self, path: str) -> list[str]:

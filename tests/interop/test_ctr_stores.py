@@ -143,6 +143,13 @@ def test_mounting_an_image(daemon: RunningDaemon, tmp_path: Path) -> None:
         daemon.ctr("images", "unmount", "--rm", str(target))
 
 
+def test_installing_what_an_image_brings(daemon: RunningDaemon) -> None:
+    daemon.ctr("install", IMAGE)
+    assert (daemon.root / "opt/bin/busybox").is_file()
+    assert "cannot replace" in daemon.ctr("install", IMAGE, check=False).stderr
+    daemon.ctr("install", "--replace", IMAGE)
+
+
 def test_the_last_reference_takes_the_blobs_with_it(daemon: RunningDaemon, tmp_path: Path) -> None:
     tar = archive(tmp_path / "other.tar", "docker.io/library/gone:1", salt=b"unlike the other")
     daemon.ctr("images", "import", "--snapshotter", "native", str(tar), namespace="gone")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pycontainerd.core.content import ContentInfo
 from pycontainerd.core.errors import Cancelled, InvalidArgument, NotFound, Unimplemented
 from pycontainerd.core.transfer import ExportOptions, ImageReference, ImageTarget, Progress, Unpack
 from pycontainerd.core.values import Platform
@@ -129,6 +130,16 @@ def test_an_exported_archive_is_a_docker_archive_too(made: Engines) -> None:
     assert entry["RepoTags"] == ["app:1"]
     assert all(path in found for path in (entry["Config"], *entry["Layers"]))
     assert "manifest.json" not in members(save(made, NAME, skip_compatibility_manifest=True))
+
+
+def test_an_exported_archive_says_where_the_image_came_from(made: Engines) -> None:
+    image = two_layers()
+    load(made, make.oci_archive({NAME: image}))
+    label = "containerd.io/distribution.source.quay.io"
+    made.content.update(NAMESPACE, ContentInfo(image.digest, labels={label: "a/b", "x": "y"}), ["labels"])
+    (entry,) = json.loads(members(save(made, NAME))["index.json"])["manifests"]
+    assert entry["annotations"].pop(label) == "a/b"
+    assert entry["annotations"].keys() == {"io.containerd.image.name", "org.opencontainers.image.ref.name"}
 
 
 def test_exports_by_platform(made: Engines) -> None:

@@ -71,7 +71,7 @@ def test_busybox_from_a_real_registry(
     layer = next(key for key, data in image.blobs.items() if data == image.layers[0].blob)
     assert made.content.info(NAMESPACE, layer).labels == {
         "containerd.io/uncompressed": image.layers[0].diff_id,
-        f"containerd.io/distribution.source.{server.host}": "library/busybox",
+        "containerd.io/distribution.source.127.0.0.1": "library/busybox",
     }
     manifest = made.content.info(NAMESPACE, image.digest).labels
     assert manifest["containerd.io/gc.ref.content.config"] == image.config
@@ -177,7 +177,13 @@ def test_a_platform_that_is_not_offered(made: Engines, fake: FakeRegistry) -> No
 
 def test_all_metadata_of_other_platforms(made: Engines, fake: FakeRegistry) -> None:
     images = [make.build([Layer.of([Member(name)])], architecture=name) for name in ("amd64", "arm64")]
-    pull(made, fake.add(make.build_index(images), "meta"), target(all_metadata=True))
+    index = make.build_index(images)
+    seen: list[Progress] = []
+    pull(made, fake.add(index, "meta"), target(all_metadata=True), seen)
+    # Clients draw a tree of this: what names two parents is drawn twice.
+    parents = {p.name: p.parents for p in seen if p.parents}
+    assert [parents[f"manifest-{image.digest}"] for image in images] == [(f"index-{index.digest}",)] * 2
+    assert parents[f"config-{images[1].config}"] == (f"manifest-{images[1].digest}",)
     here = {info.digest for info in made.content.list(NAMESPACE)}
     assert images[1].config in here
     assert not any(data == images[1].layers[0].blob for key, data in images[1].blobs.items() if key in here)

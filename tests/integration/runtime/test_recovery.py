@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +48,17 @@ async def host() -> AsyncIterator[Host]:
 
 async def _kill_shim(host: Host, id: str) -> None:
     os.kill(await shim_pid(host, id), signal.SIGKILL)
+
+
+def _stop(pid: int) -> None:
+    """SIGSTOP, until every thread has stopped: the signal returns before."""
+    os.kill(pid, signal.SIGSTOP)
+    while not all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in _stats(pid)):
+        time.sleep(0.005)
+
+
+def _stats(pid: int) -> list[Path]:
+    return [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
 def _exits(host: Host, id: str) -> list[tuple[str, int]]:
@@ -98,7 +111,7 @@ async def test_a_killed_shims_mounts_are_taken_off(host: Host, runtime: str) -> 
 async def test_calls_in_flight_when_a_shim_dies_find_no_task(host: Host, runtime: str) -> None:
     await host.run(host.add("c1", SLEEP, runtime=runtime))
     pid = await shim_pid(host, "c1")
-    os.kill(pid, signal.SIGSTOP)
+    await asyncio.to_thread(_stop, pid)
     calls = [asyncio.create_task(host.tasks.get(host.namespace, "c1")) for _ in range(3)]
     deleting = asyncio.create_task(host.tasks.delete(host.namespace, "c1"))
     await asyncio.sleep(0.05)

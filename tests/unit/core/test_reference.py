@@ -54,6 +54,14 @@ def test_a_name_without_registry_is_not_complete() -> None:
         parse("busybox")
 
 
+@pytest.mark.parametrize(
+    ("domain", "host"),
+    [("docker.io", "docker.io"), ("127.0.0.1:5000", "127.0.0.1"), ("[::1]:5000", "::1"), ("[::1]", "::1")],
+)
+def test_the_host_is_without_port_and_brackets(domain: str, host: str) -> None:
+    assert parse(f"{domain}/a/b:1").host == host
+
+
 @given(st.text(max_size=80))
 def test_whatever_is_accepted_reads_back_the_same(text: str) -> None:
     try:
