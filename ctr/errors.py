@@ -88,4 +88,12 @@ def command_code(error: PycontainerdError) -> int:
 
 
 _MISSING = ("executable file not found", "executable file `", "no such file or directory: unknown", "stat no such file")
-_REFUSED = ("open executable", "permission denied", "is a directory", "exec format error", "not a directory")
+_REFUSED = (
+    "open executable",
+    "permission denied",
+    "it is not executable",
+    "is not a regular file",
+    "is a directory",
+    "exec format error",
+    "not a directory",
+)

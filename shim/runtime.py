@@ -28,6 +28,8 @@ NULL_STDIO = {0: 0, 1: 0, 2: 0}
 """For `fds`: the shim's own descriptor 0 is /dev/null."""
 
 _MESSAGE_LIMIT = 4096
+_NOT_EXECUTABLE = ("exists but it is not executable", "is not a regular file")
+"""What crun (1.28 for one) finds before execve(2) would, and calls EPERM: clients know exit code 126 by EACCES."""
 _NOTHING: list[str] = []
 
 
@@ -99,6 +101,8 @@ def failure(verb: str, log: str, start: int, status: int) -> Exception:
     message = last_error(log, start)
     if message.startswith("unknown command"):
         return unimplemented(f"the OCI runtime cannot {verb}")
+    if any(words in message for words in _NOT_EXECUTABLE):
+        message = message.replace("Operation not permitted", "Permission denied")
     if not message:
         message = f"the runtime ended with status {status} and said nothing"
     return unknown(f"OCI runtime {verb} failed: {message}")

@@ -1,4 +1,4 @@
-"""What clients install: ``ctr install`` puts an image's programs and libraries below the directory of the plugin ``opt``.
+"""What clients install: ``ctr install`` puts an image's programs and libraries where the plugin ``opt`` says.
 
 The daemon, its shims and the runtimes they run look there first, so a runtime that is installed this way is found by
 its name from then on.

@@ -105,6 +105,11 @@ def test_failures_of_the_runtime(tmp_path: Path) -> None:
     error = failure("checkpoint", str(log), 0, 1)
     assert isinstance(error, RpcError)
     assert error.code == UNIMPLEMENTED
+    refused = "the path `/etc` is not a regular file: Operation not permitted"
+    log.write_text(json.dumps({"level": "error", "msg": refused}))
+    error = failure("create", str(log), 0, 1)
+    assert isinstance(error, RpcError)
+    assert error.message.endswith("the path `/etc` is not a regular file: Permission denied")
 
 
 def test_programs_are_found_or_named() -> None:
