@@ -76,6 +76,7 @@ class Registry:
         self._proxy, self._sleep = proxy, sleep
         self._scheme = options.default_scheme
         self._upgraded: dict[str, Endpoint] = {}
+        self._reached: set[str] = set()
         self._lock = threading.Lock()
         self._pools: dict[tuple[object, ...], urllib3.PoolManager] = {}
         scope = f"repository:{reference.path}:pull"
@@ -167,10 +168,11 @@ class Registry:
                 response = self._send(endpoint, method, path, {**headers, **({"Authorization": sent} if sent else {})})
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 failures += 1
-                if failures >= ATTEMPTS or not _passing(error):
+                if failures >= ATTEMPTS or not _passing(error, endpoint.host in self._reached):
                     raise Unavailable("registry", endpoint.host, _reason(error)) from error
                 self._sleep(0.1 * 2**failures)
                 continue
+            self._reached.add(endpoint.host)
             if response.status < 300:
                 return response
             body = _peek(response)
@@ -331,9 +333,11 @@ def _delay(response: BaseHTTPResponse, failures: int) -> float:
     return min(float(after), _MAX_WAIT) if after.isdigit() else 0.2 * 2**failures
 
 
-def _passing(error: Exception) -> bool:
-    """Whether the failure may pass: not a bad certificate, not an unknown name."""
+def _passing(error: Exception, reached: bool) -> bool:
+    """Whether the failure may pass: not a bad certificate, not an unknown name, not a port where nobody ever was."""
     text = str(error)
+    if not reached and "Connection refused" in text:
+        return False
     return not any(mark in text for mark in ("CERTIFICATE_VERIFY", "Name or service not known", "WRONG_VERSION"))
 
 

@@ -110,9 +110,11 @@ def test_what_passes_is_tried_again(fake: FakeRegistry) -> None:
 
 
 def test_a_closed_port_is_said_in_one_line() -> None:
-    registry = Registry(parse("127.0.0.1:1/a/b:1"), RegistryOptions(), sleep=lambda _: None)
+    waits: list[float] = []
+    registry = Registry(parse("127.0.0.1:1/a/b:1"), RegistryOptions(), sleep=waits.append)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1.*refused"):
         registry.resolve()
+    assert waits == []  # nobody was ever there, so nobody is waited for
 
 
 def token_hook(fake: FakeRegistry, seen: list[Request]) -> None:
