@@ -121,9 +121,10 @@ class Puller:
         hit("pull.unpacked")
         names = names_of_pull(target, root) or [name]
         images = store_images(self._stores.images, namespace, names, without_annotations(root), target.labels, lease)
+        # In this order, since ctr shows a line that is about nothing in particular with the next that is about something.
+        progress(Progress(f"Completed pull from {shown}"))
         for image in images:
             progress(Progress("saved", image.name, descriptor=image.target))
-        progress(Progress(f"Completed pull from {shown}"))
         return images
 
 
@@ -260,4 +261,5 @@ class _Run:
         descriptors = [layer.descriptor for layer in manifest.layers]
         waits = [fetched[each.digest].result for each in descriptors]
         layers = plan_layers(descriptors, best[2].diff_ids, waits)
+        context = replace(context, parents=best[1].parents)
         return pool.submit(partial(self._unpacker.unpack, context, layers, manifest.config.descriptor.digest))

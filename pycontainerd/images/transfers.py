@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pycontainerd.core.errors import InvalidArgument, NotFound, Unimplemented
-from pycontainerd.core.manifest import CONFIGS, MAX_DOCUMENT, Manifest, is_layer, parse_config, parse_document
+from pycontainerd.core.manifest import CONFIGS, MAX_DOCUMENT, Manifest, is_layer, parse_config, parse_document, ref_key
 from pycontainerd.core.platforms import normalize, rank
 from pycontainerd.core.spans import Span, no_span
 from pycontainerd.core.transfer import PLAIN_EXPORT, ExportOptions, Progress, Report, silent
@@ -108,20 +109,22 @@ class LocalTransfers:
             platform = normalize(each.platform) if each.platform.architecture else self._defaults.platform
             name = each.snapshotter or self._defaults.snapshotter
             context = UnpackContext(namespace, name, lease, progress)
-            manifests: dict[str, Manifest] = {}
+            manifests: dict[Descriptor, Manifest] = {}
             for child, _ in select(index.manifests, target):
                 self._find(namespace, child.descriptor, manifests)
-            for manifest in manifests.values():
+            for descriptor, manifest in manifests.items():
                 digest = manifest.config.descriptor.digest
                 config = parse_config(self._stores.content.read(namespace, digest, MAX_DOCUMENT))
                 if config.platform.architecture and rank(config.platform, [platform]) is None:
                     continue
                 layers = plan_layers([layer.descriptor for layer in manifest.layers], config.diff_ids)
-                self._unpacker.unpack(context, layers, digest)
+                key, size = ref_key(descriptor), descriptor.size
+                progress(Progress("complete", key, (), size, size, descriptor))
+                self._unpacker.unpack(replace(context, parents=(key,)), layers, digest)
 
-    def _find(self, namespace: str, descriptor: Descriptor, found: dict[str, Manifest]) -> None:
+    def _find(self, namespace: str, descriptor: Descriptor, found: dict[Descriptor, Manifest]) -> None:
         """The container images at or below a descriptor that are here."""
-        if descriptor.digest in found:
+        if any(each.digest == descriptor.digest for each in found):
             return
         try:
             data = self._stores.content.read(namespace, descriptor.digest, MAX_DOCUMENT)
@@ -134,7 +137,7 @@ class LocalTransfers:
         elif document.config.descriptor.media_type in CONFIGS and all(
             is_layer(layer.descriptor.media_type) for layer in document.layers
         ):
-            found[descriptor.digest] = document
+            found[descriptor] = document
 
     def export_archive(
         self,

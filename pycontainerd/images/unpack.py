@@ -64,12 +64,13 @@ class _Extracted:
 
 @dataclass(frozen=True, slots=True)
 class UnpackContext:
-    """Where and for whom: the lease that holds what is made, and who hears of it."""
+    """Where and for whom: the lease that holds what is made, and who hears of it, as of parts of ``parents``."""
 
     namespace: str
     snapshotter: str
     lease: str = ""
     progress: Report = silent
+    parents: tuple[str, ...] = ()
 
 
 class Unpacker:
@@ -198,7 +199,9 @@ class Unpacker:
                 raise InvalidArgument(
                     "snapshotter", context.snapshotter, "cannot unpack layers apart from their parents"
                 )
-            context.progress(Progress("extracting", ref_key(layer.descriptor), descriptor=layer.descriptor))
+            context.progress(
+                Progress("extracting", ref_key(layer.descriptor), context.parents, descriptor=layer.descriptor)
+            )
             applied, implied = self._differ.extract(
                 context.namespace,
                 layer.descriptor,
@@ -214,7 +217,9 @@ class Unpacker:
             raise
         hit("unpack.extracted")
         size = layer.descriptor.size
-        context.progress(Progress("extracted", ref_key(layer.descriptor), (), size, size, layer.descriptor))
+        context.progress(
+            Progress("extracted", ref_key(layer.descriptor), context.parents, size, size, layer.descriptor)
+        )
         return _Extracted(key, mounts, implied)
 
     def _prepare(

@@ -79,7 +79,7 @@ def test_busybox_from_a_real_registry(
     events = [(p.event.partition(" from ")[0], p.name.partition("-")[0]) for p in seen]
     for event in (("Resolving", ""), ("downloading", "layer"), ("extracting", "layer"), ("extracted", "layer")):
         assert event in events
-    assert (events[-2][0], events[-1][0]) == ("saved", "Completed pull")
+    assert (events[-2][0], events[-1][0]) == ("Completed pull", "saved")
     nothing_is_left(made)
 
 
