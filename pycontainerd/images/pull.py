@@ -121,7 +121,7 @@ class Puller:
         hit("pull.unpacked")
         names = names_of_pull(target, root) or [name]
         images = store_images(self._stores.images, namespace, names, without_annotations(root), target.labels, lease)
-        # In this order, since ctr shows a line that is about nothing in particular with the next that is about something.
+        # In this order: ctr shows what is told of no image with what is told next of one.
         progress(Progress(f"Completed pull from {shown}"))
         for image in images:
             progress(Progress("saved", image.name, descriptor=image.target))
