@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.interop.ctr import IMAGE, archive
+from tests.support import images
 from tests.support.daemon import RunningDaemon
 from tests.support.registry import registry
 
@@ -236,6 +238,19 @@ def test_pulling_and_fetching_from_a_registry(daemon: RunningDaemon, tmp_path: P
     assert checked.split()[-1] == "true"
     assert sorted(digests(daemon, "fetched")) == sorted(digests(daemon, "pulled"))
     assert daemon.ctr("leases", "ls", "-q", namespace="pulled").stdout.split() == []
+
+
+def test_a_pull_by_the_server_is_drawn_as_a_tree(daemon: RunningDaemon, tmp_path: Path, peer: Peer) -> None:
+    if peer.version < (2, 0):
+        pytest.skip("ctr has the server pull since 2.0")
+    index = images.build_index([images.build([images.busybox_layer()])])
+    with registry(tmp_path / "registry") as server:
+        name = server.push(index, "library/tree", "1")
+        told = daemon.ctr("images", "pull", "--plain-http", name, namespace="tree").stdout
+    frames = re.split(r"elapsed:.*", told)
+    for part in ("index (", "manifest (", "layer ("):
+        assert {frame.count(part) for frame in frames} == {0, 1}
+    assert any(re.search(r"\n└──index .*\n   └──manifest .*\n      ├──config ", frame) for frame in frames)
 
 
 def test_an_unknown_image_or_registry_is_a_sentence(daemon: RunningDaemon) -> None:
