@@ -30,6 +30,8 @@ NULL_STDIO = {0: 0, 1: 0, 2: 0}
 _MESSAGE_LIMIT = 4096
 _NOT_EXECUTABLE = ("exists but it is not executable", "is not a regular file")
 """What crun (1.28 for one) finds before execve(2) would, and calls EPERM: clients know exit code 126 by EACCES."""
+_TOO_NEW = "unknown version specified"
+"""What crun says of a spec whose version it does not know."""
 _NOTHING: list[str] = []
 
 
@@ -103,6 +105,8 @@ def failure(verb: str, log: str, start: int, status: int) -> Exception:
         return unimplemented(f"the OCI runtime cannot {verb}")
     if any(words in message for words in _NOT_EXECUTABLE):
         message = message.replace("Operation not permitted", "Permission denied")
+    if message == _TOO_NEW:
+        message += ": the spec's ociVersion is newer than this runtime; name a newer one, or none to have one chosen"
     if not message:
         message = f"the runtime ended with status {status} and said nothing"
     return unknown(f"OCI runtime {verb} failed: {message}")

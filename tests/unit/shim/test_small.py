@@ -110,6 +110,10 @@ def test_failures_of_the_runtime(tmp_path: Path) -> None:
     error = failure("create", str(log), 0, 1)
     assert isinstance(error, RpcError)
     assert error.message.endswith("the path `/etc` is not a regular file: Permission denied")
+    log.write_text(json.dumps({"level": "error", "msg": "unknown version specified"}))
+    error = failure("create", str(log), 0, 1)
+    assert isinstance(error, RpcError)
+    assert "ociVersion is newer than this runtime" in error.message
 
 
 def test_programs_are_found_or_named() -> None:
