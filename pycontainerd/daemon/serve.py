@@ -20,7 +20,7 @@ import structlog
 
 from pycontainerd.core.errors import PycontainerdError
 from pycontainerd.core.version import VERSION
-from pycontainerd.daemon import installed, logs, notify
+from pycontainerd.daemon import logs, notify
 from pycontainerd.daemon.wiring import build
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def serve(config: Config, reread: Callable[[], Config]) -> int:
     """Run until told to stop; returns the exit status. Raises PycontainerdError when the daemon cannot start."""
     logs.configure(config.log)
     os.umask(0o022)
-    installed.prepare(config.root, os.environ)
     if config.oom_score is not None:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write(str(config.oom_score))

@@ -16,7 +16,7 @@ import structlog
 from pycontainerd.core.errors import PycontainerdError
 from pycontainerd.core.platforms import from_machine
 from pycontainerd.core.version import VERSION
-from pycontainerd.daemon import hardening, monitoring, sockets, telemetry
+from pycontainerd.daemon import hardening, installed, monitoring, sockets, telemetry
 from pycontainerd.daemon.identity import identify
 from pycontainerd.daemon.networking import Networking, build_network
 from pycontainerd.daemon.plugins import plugins
@@ -162,9 +162,10 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
 
 
 def _claim(config: Config, stack: AsyncExitStack) -> None:
-    """Directories, the lock on the root, and free sockets."""
+    """Directories (and where clients install is searched from now on), the lock on the root, and free sockets."""
     sockets.prepare_directory(config.root, 0o711)
     sockets.prepare_directory(config.state, 0o711)
+    installed.prepare(config.root, os.environ)
     stack.callback(RootLock(config.root).close)
     for path in (config.socket, config.ttrpc):
         sockets.claim(path)
