@@ -127,10 +127,17 @@ def _events(events: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     return found
 
 
+def _sure(event: tuple[str, Any]) -> bool:
+    """Not the exit of what was deleted without having been started."""
+    topic, (_, payload) = event
+    return topic != "/tasks/exit" or payload["container_id"] != "created"
+
+
 def test_events(theirs: Record, ours: Record, peer: Peer) -> None:
     got, expected = _events(ours[1]), _events(theirs[1])
-    if peer.version > (1, 6):  # its shim tells of an exit from a thread of its own, after the delete as it happens
-        got, expected = sorted(got, key=str), sorted(expected, key=str)
+    if peer.version > (1, 6):
+        # Its shim tells of exits from a thread of its own: after the delete as it happens, or never when it ends first.
+        got, expected = sorted(filter(_sure, got), key=str), sorted(filter(_sure, expected), key=str)
     assert got == expected
 
 
