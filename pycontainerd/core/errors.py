@@ -27,6 +27,13 @@ class PycontainerdError(Exception):
         reason = f" ({self.hint})" if self.hint else ""
         return f"{subject}{reason}: {self.text}" if self.text else f"{subject}{reason}"
 
+    def during(self, step: str) -> PycontainerdError:
+        """The same error, of the same class, with ``step`` before its message: ``step: message``."""
+        copy = self.__class__.__new__(self.__class__)
+        copy.__dict__.update(self.__dict__)
+        Exception.__init__(copy, f"{step}: {self}")
+        return copy
+
 
 class Unknown(PycontainerdError):
     """Raised when the contract asks for an unmapped error, or when a runtime gave nothing better."""

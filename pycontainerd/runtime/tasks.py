@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _UNDO_LIMIT = 10.0
+_CREATE_STEP = "failed to create shim task"
+"""How containerd begins the message of a shim that could not create; Docker's users know it, and so do scripts."""
 _log = structlog.get_logger("runtime")
 
 
@@ -156,8 +158,10 @@ class Tasks(TaskCalls):
             with self._span("task.create", container=bundle.id):
                 answer = await shim.call_first("Create", message, task_pb2.CreateTaskResponse)
             pid = answer.pid or (await connect_task(shim, bundle.id)).task_pid
-        except BaseException:
+        except BaseException as error:
             await self._undo_in_shim(prepared, shim)
+            if isinstance(error, PycontainerdError):
+                raise error.during(_CREATE_STEP) from error
             raise
         task = Task(bundle, shim, pid)
         task.sandboxed, task.mounts = prepared.sandboxed, prepared.mounts

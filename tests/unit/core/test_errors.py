@@ -25,3 +25,10 @@ def test_conflicts_travel_as_failed_preconditions_and_differ_in_text() -> None:
     for cls in (errors.Conflict, errors.NotModified):
         assert issubclass(cls, errors.FailedPrecondition)
         assert str(cls("image", "x")).endswith(f": {cls.text}")
+
+
+def test_a_step_goes_before_the_message_and_leaves_the_class_alone() -> None:
+    error = errors.NotFound("image", "busybox", "pull it").during("cannot start")
+    assert str(error) == 'cannot start: image "busybox" (pull it): not found'
+    assert type(error) is errors.NotFound
+    assert (error.what, error.which, error.hint) == ("image", "busybox", "pull it")
