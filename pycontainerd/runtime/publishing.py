@@ -2,6 +2,10 @@
 
 An exit is marked in its bundle after it was handed to subscribers. A crash in between repeats it to subscribers that
 have themselves been cut off by that crash, which is better than never telling them.
+
+A shim that could not reach the daemon repeats its event for a while, so it may come when the daemon has told of the exit
+long since, and a client has deleted the task and started the container anew. Docker's daemon takes the end of any init
+process for that of the present one, so such an event must not pass.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from pycontainerd.runtime.table import Table, Task
 
 EXIT_TOPIC = "/tasks/exit"
+REMEMBERED = 1024
+"""How many deleted tasks are known whose end was told."""
 
 
 class Publishing:
@@ -34,6 +40,7 @@ class Publishing:
         """Told, on any thread, that a task's init process has ended."""
         self._table = table
         self._lock = threading.Lock()
+        self._past: dict[tuple[str, str, int], None] = {}
 
     def exits(self, task: Task, exits: Iterable[Exit]) -> int:
         """Publish those exits of a task that nobody was told of, in the order given; return how many."""
@@ -53,7 +60,9 @@ class Publishing:
             forward(envelope)
             return
         with self._lock:
-            task, key = self._subject(envelope)
+            task, container, key = self._subject(envelope)
+            if task is None and key[0] == INIT and (envelope.namespace, container, key[1]) in self._past:
+                return
             if task is not None and key in task.published:
                 return
             forward(envelope)
@@ -61,13 +70,26 @@ class Publishing:
                 failpoint.hit("task.exit.forwarded")
                 self._mark(task, key)
 
-    def _subject(self, envelope: Envelope) -> tuple[Task | None, tuple[str, int]]:
+    def retire(self, task: Task) -> None:
+        """Remember that the end of a task was told, if it was; to be called before the table forgets the task."""
+        with self._lock:
+            for name, pid in task.published:
+                if name == INIT:
+                    self._past[*task.key, pid] = None
+            while len(self._past) > REMEMBERED:
+                del self._past[next(iter(self._past))]
+
+    def _subject(self, envelope: Envelope) -> tuple[Task | None, str, tuple[str, int]]:
+        """The task an exit belongs to, its container and the process; no task when its container has another by now."""
         try:
             event = TaskExit.decode(envelope.event.value)
         except DecodeError:
-            return None, ("", 0)
-        exec_id = "" if event.id == event.container_id else event.id
-        return self._table.find(envelope.namespace, event.container_id), (process_name(exec_id), event.pid)
+            return None, "", ("", 0)
+        name = process_name("" if event.id == event.container_id else event.id)
+        task = self._table.find(envelope.namespace, event.container_id)
+        if task is not None and name == INIT and task.pid not in (0, event.pid):
+            task = None
+        return task, event.container_id, (name, event.pid)
 
     def _mark(self, task: Task, key: tuple[str, int]) -> None:
         task.published.add(key)

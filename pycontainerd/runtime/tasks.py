@@ -228,6 +228,7 @@ class Tasks(TaskCalls):
             failpoint.hit("task.delete.released")
             if doomed := await self.offload(self.preparer.retire, task.bundle, task.mounts):
                 self.spawn(self.offload(self.preparer.discard_retired, doomed))
+            self.publishing.retire(task)
             self.table.remove(task)
             task.finish(task.deleted)
             if unknown is not None:
@@ -270,6 +271,7 @@ class Tasks(TaskCalls):
             self.publishing.publish(task.namespace, "/tasks/delete", delete_event(task.id, remains.init))
             await self.offload(self.preparer.remove, task.bundle, task.mounts)
             self.shims.drop_socket(task.shim.bootstrap)
+            self.publishing.retire(task)
             self.table.remove(task)
             task.finish(remains.init, remains.execs)
 

@@ -201,6 +201,24 @@ async def test_what_ended_meanwhile_is_told_once(host: Host, runtime: str, tmp_p
     assert (await host.tasks.delete(host.namespace, "c1")).status == 11
 
 
+async def test_what_was_told_is_not_told_again_when_the_container_runs_anew(host: Host, tmp_path: object) -> None:
+    go = f"{tmp_path}/go"
+    os.mkfifo(go)
+    shared = {"destination": "/tmp", "type": "bind", "source": str(tmp_path), "options": ["rbind", "rw"]}
+    mounts = [*make_spec("", "", [])["mounts"], shared]
+    await host.run(host.add("c1", ["/bin/sh", "-c", "read x < /tmp/go; exit 11"], mounts=mounts))
+    await host.stop()
+    with open(go, "w", encoding="utf-8") as file:  # noqa: ASYNC230 - the reader is there
+        file.write("now\n")
+    await asyncio.sleep(0.3)  # the shim finds nobody to tell, and will try again
+    await host.start()
+    await host.tasks.delete(host.namespace, "c1")
+    pid = await host.run(host.add("c1", SLEEP))
+    await asyncio.sleep(2.5)  # the former shim's retries come in between
+    assert _exits(host, "c1") == [("c1", 11)]
+    assert (await host.tasks.get(host.namespace, "c1")).pid == pid
+
+
 async def test_a_shim_that_died_meanwhile_is_buried(host: Host, runtime: str) -> None:
     pid = await host.run(host.add("c1", SLEEP, runtime=runtime))
     shim = await shim_pid(host, "c1")

@@ -81,6 +81,30 @@ def _envelope(exec_id: str, pid: int, topic: str = "/tasks/exit") -> Envelope:
 
 
 @pytest.mark.asyncio
+async def test_the_end_of_a_former_task_is_not_told_again_nor_taken_for_that_of_the_next(tmp_path: Path) -> None:
+    bundle = bundle_of(str(tmp_path / "s"), str(tmp_path / "r"), "ns", "c1")
+    bundles.create(bundle, b"{}")
+    table, heard = Table(), _Heard()
+    ended: list[int] = []
+    shim: Any = SimpleNamespace(alive=True)
+    first, second = Task(bundle, shim, 5), Task(bundle, shim, 8)
+    publishing = Publishing(table, heard.publish)
+    publishing.on_exit = lambda task: ended.append(task.pid)
+    table.add(first)
+    publishing.exits(first, [Exit(5, 137, NOW)])
+    publishing.retire(first)
+    table.remove(first)
+    publishing.relay(_envelope("", 5), heard.forwarded.append)  # the shim's retry, after the task was deleted
+    table.add(second)
+    publishing.relay(_envelope("", 5), heard.forwarded.append)  # and after the container was started anew
+    assert heard.forwarded == []
+    publishing.relay(_envelope("", 4), heard.forwarded.append)  # one that nobody has heard of passes
+    assert (ended, second.published, len(heard.forwarded)) == ([5], set(), 1)
+    publishing.relay(_envelope("", 8), heard.forwarded.append)
+    assert (ended, second.published, len(heard.forwarded)) == ([5, 8], {("init", 8)}, 2)
+
+
+@pytest.mark.asyncio
 async def test_an_exit_is_told_once_whoever_comes_first(tmp_path: Path) -> None:
     bundle = bundle_of(str(tmp_path / "s"), str(tmp_path / "r"), "ns", "c1")
     bundles.create(bundle, b"{}")
