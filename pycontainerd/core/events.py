@@ -49,6 +49,9 @@ class Subscription(Protocol):
     def get(self, timeout: float | None = None) -> Envelope | None:
         """The next envelope, or None when the timeout (seconds) passed or the subscription is closed."""
 
+    def repeat(self, envelope: Envelope) -> None:
+        """Hand an envelope to this subscriber alone, if it passes the filters."""
+
     def close(self) -> None: ...
 
 

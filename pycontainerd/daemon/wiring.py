@@ -104,6 +104,11 @@ log = structlog.get_logger(__name__)
 
 ANNOUNCE_DELAY = 1.0
 """Seconds between opening the doors and telling of the exits that happened while no daemon was there."""
+RECALL = 150.0
+"""Seconds after opening the doors in which new subscribers hear again of the ends that nobody has acted on.
+
+gRPC's clients try again after a second, then ever more slowly, in the end every two minutes and a bit.
+"""
 GRACE = 2.0
 """Seconds that running calls get when the daemon stops."""
 
@@ -157,8 +162,9 @@ async def build(config: Config, stack: AsyncExitStack) -> None:
     requests = Requests(supervisor, stores.network.containers, offload, stores.journal.tell)
     await hardening.confine()
     await _serve(config, stack, sight, _services(config, stack, sight, stores, engine, requests))
-    # There is no replay of events, so subscribers get a moment to come back before they are told what they missed.
+    # Subscribers get a moment to come back before they are told what they missed; those who need more are told then.
     asyncio.get_running_loop().call_later(ANNOUNCE_DELAY, go_on, engine, supervisor)
+    asyncio.get_running_loop().call_later(RECALL, engine.settle)
 
 
 def _claim(config: Config, stack: AsyncExitStack) -> None:
@@ -312,7 +318,7 @@ def _services(
         MountsService(stores.mounts),
         TasksService(tasks),
         AttachService(tasks),
-        EventsService(stores.exchange, forward),
+        EventsService(stores.exchange, forward, missed=engine.recall),
         ShimEventsService(forward),
         StreamingService(streams),
         TracesService(sight.tracer, sight.ring),

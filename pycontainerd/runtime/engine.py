@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pycontainerd.core.bundle import Bootstrap
     from pycontainerd.core.containers import ContainerStore
     from pycontainerd.core.content import ContentStore
-    from pycontainerd.core.events import Publish
+    from pycontainerd.core.events import Envelope, Publish
     from pycontainerd.core.happenings import Tell
     from pycontainerd.core.mounts import MountManager
     from pycontainerd.core.network import SandboxEngine
@@ -172,6 +172,14 @@ class Engine:
     def announce(self) -> int:
         """Publish the exits that happened while no daemon ran; return the number of events."""
         return self._recovery.announce()
+
+    def recall(self) -> list[Envelope]:
+        """The ends of tasks that a subscriber who comes now has missed, see ``Publishing.recall``."""
+        return self.tasks.publishing.recall()
+
+    def settle(self) -> None:
+        """Stop keeping what ``recall`` answers; to be called some seconds after ``announce``."""
+        self.tasks.publishing.settle()
 
     async def describe(self, runtime: str, options: AnyValue | None) -> RuntimeInfo:
         """What the shim of a runtime name or path says of itself. Raises Unknown."""

@@ -212,7 +212,7 @@ class Recovery:
     def announce(self) -> int:
         """Publish the exits that happened unheard, oldest first; return how many events went out.
 
-        To be called once subscribers had time to come back: there is no replay for them.
+        To be called once subscribers had time to come back; for later ones there is ``Publishing.recall``.
         """
         publishing, count = self._tasks.publishing, 0
         for task, ended in self._ended:
@@ -222,9 +222,9 @@ class Recovery:
             namespace, container = known.bundle.namespace, known.bundle.id
             for ended_process in [*remains.execs.values(), remains.init]:
                 if (process_name(ended_process.id), ended_process.pid) not in known.published:
-                    publishing.publish(namespace, "/tasks/exit", exit_event(container, ended_process))
+                    publishing.former(namespace, container, "/tasks/exit", exit_event(container, ended_process))
                     count += 1
-            publishing.publish(namespace, "/tasks/delete", delete_event(container, remains.init))
+            publishing.former(namespace, container, "/tasks/delete", delete_event(container, remains.init))
             count += 1
         for bundle in self._orphans:  # now that their shims find somebody to tell of it
             self._tasks.spawn(self._give_up(bundle))

@@ -19,7 +19,7 @@ from pycontainerd.services.convert import from_any, now, optional_time, require,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from pycontainerd.core.events import Exchange
+    from pycontainerd.core.events import Exchange, Subscription
     from pycontainerd.rpc.call import Call
 
     Forward = Callable[[Envelope], None]
@@ -28,16 +28,30 @@ BACKLOG = 16384
 """Events a subscriber may lag behind before it is cut off; there is no replay, so it has to learn that it lost some."""
 
 
+PATIENCE = 3.0
+"""Seconds after which a new subscriber is told what it missed, if that is still so."""
+
+
 class EventsService(Service):
     """The Events service; nothing here is namespaced but Publish.
 
-    ``forward`` takes envelopes made elsewhere: the task manager looks at them first. None of it blocks.
+    ``forward`` takes envelopes made elsewhere: the task manager looks at them first. ``missed`` knows what a subscriber
+    who comes now should have heard while it was cut off, and what of that still matters when he is asked again; it is
+    repeated after ``patience`` seconds. None of it blocks, all of it runs on the event loop.
     """
 
     SERVICE = pb.DESCRIPTOR.services_by_name["Events"]
 
-    def __init__(self, exchange: Exchange, forward: Forward, backlog: int = BACKLOG) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        forward: Forward,
+        backlog: int = BACKLOG,
+        missed: Callable[[], list[Envelope]] = list,
+        patience: float = PATIENCE,
+    ) -> None:
         self._exchange, self._forward, self._backlog = exchange, forward, backlog
+        self._missed, self._patience = missed, patience
 
     async def Publish(self, request: pb.PublishRequest, call: Call) -> Empty:
         """Stamp and send a client's event in its namespace."""
@@ -62,12 +76,21 @@ class EventsService(Service):
             loop.call_soon_threadsafe(queue.put, envelope)
 
         subscription = self._exchange.subscribe(tuple(request.filters), on_event)
+        # Who starts anew subscribes too, and looks at all tasks next: it gets the time to, for it must not act twice.
+        repeating = loop.call_later(self._patience, self._repeat, subscription, self._missed())
         try:
             await call.accept()
             while True:
                 yield envelope_message(await queue.get())
         finally:
+            repeating.cancel()
             subscription.close()
+
+    def _repeat(self, subscription: Subscription, envelopes: list[Envelope]) -> None:
+        standing = self._missed() if envelopes else ()
+        for envelope in envelopes:
+            if envelope in standing:
+                subscription.repeat(envelope)
 
 
 class Backlog:

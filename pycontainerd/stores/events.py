@@ -53,6 +53,10 @@ class Subscription:
                 self._enqueue(envelope)
         return not self._closed
 
+    def repeat(self, envelope: Envelope) -> None:
+        """Hand an envelope to this subscriber alone, if it passes the filters."""
+        self.offer(envelope, envelope_adaptor(envelope))
+
     def _enqueue(self, envelope: Envelope) -> None:
         with self._ready:
             if len(self._queue) >= self._limit:

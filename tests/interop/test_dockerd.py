@@ -1,4 +1,4 @@
-"""Debian's dockerd stands on our daemon: its users notice nothing."""
+"""dockerd stands on our daemon: its users notice nothing. Debian's, and any other that the environment names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import RunningDaemon
-from tests.support.dockerd import Docker, running_dockerd
+from tests.support.dockerd import EDITIONS, Docker, running_dockerd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,13 +25,16 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "busybox_image.py"
 IMAGE = "interop/busybox:latest"
 
 
-@pytest.fixture(scope="module")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+@pytest.fixture(scope="module", params=EDITIONS)
+def docker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Docker]:
     """dockerd on our daemon, with the small image loaded."""
+    edition = EDITIONS[request.param]
+    if edition.missing:
+        pytest.skip(edition.missing)
     directory = tmp_path_factory.mktemp("dockerd")
     archive = directory / "busybox.tar"
     subprocess.run([sys.executable, str(SCRIPT), str(archive), IMAGE], check=True)
-    with RunningDaemon() as daemon, running_dockerd(directory, daemon.address) as cli:
+    with RunningDaemon() as daemon, running_dockerd(directory, daemon.address, edition) as cli:
         cli("load", "-i", str(archive))
         yield cli
 
@@ -39,7 +42,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
 @pytest.fixture
 def name(docker: Docker, request: pytest.FixtureRequest) -> Iterator[str]:
     """A container name, removed afterwards."""
-    value = request.node.name
+    value = request.node.originalname
     yield value
     docker("rm", "-f", value, check=False)
 
@@ -154,3 +157,28 @@ def test_top_and_update(docker: Docker, name: str) -> None:
     assert "sleep 1000" in docker("top", name).stdout
     docker("update", "-m", "32m", "--memory-swap", "32m", name)
     assert json.loads(docker("inspect", name).stdout)[0]["HostConfig"]["Memory"] == 32 << 20
+
+
+def test_images_come_and_go(docker: Docker, name: str, tmp_path: Path) -> None:
+    docker("tag", IMAGE, "interop/copy:1")
+    docker("run", "--name", name, IMAGE, "sh", "-c", "echo new > /made; rm /bin/vi")
+    assert sorted(docker("diff", name).stdout.splitlines()) == ["A /made", "C /bin", "D /bin/vi"]
+    docker("commit", "-c", "CMD cat /made", name, "interop/committed:1")
+    assert docker("run", "--rm", "interop/committed:1").stdout == "new\n"
+    assert docker("run", "--rm", "interop/committed:1", "ls", "/bin/vi", check=False).returncode == 1
+    archive = tmp_path / "saved.tar"
+    docker("save", "-o", str(archive), "interop/committed:1", "interop/copy:1")
+    docker("rmi", "interop/committed:1", "interop/copy:1")
+    assert docker("run", "--rm", "--pull", "never", "interop/committed:1", check=False).returncode == 125
+    loaded = docker("load", "-i", str(archive)).stdout
+    assert "interop/committed:1" in loaded
+    assert "interop/copy:1" in loaded
+    assert docker("run", "--rm", "interop/committed:1").stdout == "new\n"
+    assert len(docker("history", "-q", "interop/committed:1").stdout.split()) == 2
+    docker("rmi", "interop/committed:1", "interop/copy:1")
+
+
+def test_what_cannot_be_run_says_at_which_step(docker: Docker) -> None:
+    done = docker("run", "--rm", IMAGE, "/no/such", check=False)
+    assert "failed to create shim task: OCI runtime create failed" in done.stderr
+    assert "/no/such" in done.stderr

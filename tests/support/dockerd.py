@@ -1,10 +1,18 @@
-"""Debian's dockerd on a containerd socket of our choice, with everything of its own below one directory."""
+"""dockerd on a containerd socket of our choice, with everything of its own below one directory.
+
+It is Debian's, unless the environment names another: ``PYCONTAINERD_TEST_DOCKERD`` is the path of a dockerd,
+``PYCONTAINERD_TEST_DOCKER`` that of the client that goes with it. What it needs beside itself (docker-proxy,
+docker-init) is looked for in its directory first.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,15 +23,40 @@ DOCKERD = "/usr/sbin/dockerd"
 DOCKER = "/usr/bin/docker"
 
 
+@dataclass(frozen=True)
+class Edition:
+    """A dockerd and its client. ``containerd_store``: images are kept in containerd, not in dockerd's graph driver."""
+
+    dockerd: str = DOCKERD
+    docker: str = DOCKER
+    containerd_store: bool = False
+
+    @property
+    def missing(self) -> str:
+        """Why it cannot be tried here; empty when it can."""
+        if not self.dockerd or not self.docker:
+            return "PYCONTAINERD_TEST_DOCKERD and PYCONTAINERD_TEST_DOCKER name no other dockerd"
+        absent = [path for path in (self.dockerd, self.docker) if not os.access(path, os.X_OK)]
+        return f"{absent[0]} is missing" if absent else ""
+
+
+_OTHER = (os.environ.get("PYCONTAINERD_TEST_DOCKERD", ""), os.environ.get("PYCONTAINERD_TEST_DOCKER", ""))
+EDITIONS = {
+    "debian": Edition(),
+    "other": Edition(*_OTHER),
+    "other-containerd-store": Edition(*_OTHER, containerd_store=True),
+}
+
+
 class Docker:
     """The docker command line pointed at one daemon."""
 
-    def __init__(self, host: str) -> None:
-        self.host = host
+    def __init__(self, host: str, program: str = DOCKER) -> None:
+        self.host, self.program = host, program
 
     def argv(self, *args: str) -> list[str]:
         """The whole command line, for callers that need a terminal or a background process."""
-        return [DOCKER, "-H", self.host, *args]
+        return [self.program, "-H", self.host, *args]
 
     def __call__(
         self, *args: str, check: bool = True, stdin: str | None = None, timeout: float = 60
@@ -36,17 +69,22 @@ class Docker:
 
 
 @contextmanager
-def running_dockerd(directory: Path, containerd_address: str) -> Iterator[Docker]:
+def running_dockerd(directory: Path, containerd_address: str, edition: Edition | None = None) -> Iterator[Docker]:
     """Start dockerd without networks of its own; yield its client; stop it and unmount what it left."""
+    edition = edition or EDITIONS["debian"]
     host = f"unix://{directory}/docker.sock"
-    argv = [DOCKERD, "-H", host, "--containerd", containerd_address, "--data-root", str(directory / "data")]
+    argv = [edition.dockerd, "-H", host, "--containerd", containerd_address, "--data-root", str(directory / "data")]
     config = directory / "daemon.json"
-    config.write_text("{}")
+    config.write_text(json.dumps({"features": {"containerd-snapshotter": True}} if edition.containerd_store else {}))
     argv += ["--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"), "--config-file", str(config)]
-    argv += ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "overlay2"]
-    docker = Docker(host)
+    argv += ["--bridge", "none", "--iptables=false", "--ip6tables=false"]
+    argv += [] if edition.containerd_store else ["--storage-driver", "overlay2"]
+    docker = Docker(host, edition.docker)
+    environment = {**os.environ, "PATH": f"{os.path.dirname(edition.dockerd)}:{os.environ['PATH']}"}
     with (directory / "dockerd.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+        )
         try:
             deadline = time.monotonic() + 30
             while docker("version", check=False).returncode != 0:

@@ -229,7 +229,7 @@ async def test_output_and_input_go_through_fifos(host: Host, runtime: str, tmp_p
 
 async def test_a_create_that_fails_in_the_shim_leaves_nothing(host: Host, runtime: str, tmp_path: object) -> None:
     host.add("c1", ["/bin/true"], runtime=runtime)
-    with pytest.raises(PycontainerdError, match="^failed to create shim task: "):
+    with pytest.raises(PycontainerdError, match=r"^failed to create shim task: "):
         await host.tasks.create(host.namespace, CreateTask("c1", stdio=Stdio("", f"{tmp_path}/no/such", "")))
     await host.settled()
     assert host.leftovers() == []

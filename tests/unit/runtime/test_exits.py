@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from pycontainerd.core.events import Envelope
 from pycontainerd.core.tasks import Exit
 from pycontainerd.core.values import AnyValue
 from pycontainerd.runtime import bundle as bundles
+from pycontainerd.runtime.convert import stamp_of
 from pycontainerd.runtime.exits import delete_event, exit_event, parse_record, read_records
 from pycontainerd.runtime.publishing import Publishing
 from pycontainerd.runtime.table import Table, Task
@@ -75,9 +76,43 @@ class _Heard:
         self.published.append((namespace, topic, message))
 
 
-def _envelope(exec_id: str, pid: int, topic: str = "/tasks/exit") -> Envelope:
-    event = TaskExit(container_id="c1", id=exec_id or "c1", pid=pid)
+def _envelope(exec_id: str, pid: int, topic: str = "/tasks/exit", ended: datetime | None = None) -> Envelope:
+    event = TaskExit(container_id="c1", id=exec_id or "c1", pid=pid, exited_at=stamp_of(ended))
     return Envelope(NOW, "ns", topic, AnyValue(TaskExit.TYPE, event.encode()))
+
+
+@pytest.mark.asyncio
+async def test_early_ends_are_recalled_until_somebody_acts_on_them(tmp_path: Path) -> None:
+    bundle = bundle_of(str(tmp_path / "s"), str(tmp_path / "r"), "ns", "c1")
+    bundles.create(bundle, b"{}")
+    table, heard = Table(), _Heard()
+    shim: Any = SimpleNamespace(alive=True)
+    task = Task(bundle, shim, 5)
+    table.add(task)
+    publishing = Publishing(table, heard.publish)
+
+    def recalled() -> list[tuple[str, str, int]]:
+        found = [(item.topic, TaskExit.decode(item.event.value)) for item in publishing.recall()]
+        return [(topic, event.container_id, event.pid) for topic, event in found]
+
+    publishing.relay(_envelope("e1", 6, ended=NOW), heard.forwarded.append)
+    publishing.relay(_envelope("e1", 6, "/tasks/exec-started", ended=NOW), heard.forwarded.append)
+    publishing.exits(task, [Exit(5, 137, NOW)])
+    tomorrow = datetime.now(UTC) + timedelta(days=1)  # of what ends from now on everybody can hear by himself
+    publishing.relay(_envelope("e2", 7, ended=tomorrow), heard.forwarded.append)
+    publishing.exits(task, [Exit(8, 0, tomorrow, "e3")])
+    publishing.former("ns", "gone", "/tasks/exit", exit_event("gone", Exit(9, 137, NOW)))
+    assert recalled() == [("/tasks/exit", "c1", 6), ("/tasks/exit", "c1", 5), ("/tasks/exit", "gone", 9)]
+    publishing.retire(task)
+    table.remove(task)
+    assert recalled() == [("/tasks/exit", "gone", 9)]
+    table.add(Task(bundle_of(str(tmp_path / "s"), str(tmp_path / "r"), "ns", "gone"), shim, 10))
+    assert recalled() == []
+    publishing.former("ns", "other", "/tasks/exit", exit_event("other", Exit(9, 137, NOW)))
+    publishing.settle()
+    publishing.former("ns", "third", "/tasks/exit", exit_event("third", Exit(9, 137, NOW)))
+    assert recalled() == []
+    await asyncio.sleep(0)
 
 
 @pytest.mark.asyncio

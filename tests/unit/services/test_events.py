@@ -12,7 +12,7 @@ from pycontainerd.api.events.v1 import events_pb2 as pb
 from pycontainerd.api.types.event_pb2 import Envelope as EnvelopeMessage
 from pycontainerd.core.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unknown
 from pycontainerd.core.events import Envelope
-from pycontainerd.core.values import EPOCH
+from pycontainerd.core.values import EPOCH, AnyValue
 from pycontainerd.rpc.call import Call
 from pycontainerd.services.events import EventsService
 from pycontainerd.stores.events import Exchange
@@ -79,3 +79,21 @@ async def test_a_subscriber_that_lags_gets_what_was_kept_and_then_an_error() -> 
     assert topics == ["/t/0", "/t/1", "/t/2"]
     with pytest.raises(ResourceExhausted):
         await anext(stream)
+
+
+async def test_who_comes_back_late_hears_of_what_it_missed_unless_it_was_seen_to_meanwhile() -> None:
+    exchange = Exchange()
+    early = Envelope(EPOCH, "n", "/tasks/exit", AnyValue("x.Y", b"1"))
+    other = Envelope(EPOCH, "n", "/tasks/delete", AnyValue("x.Y", b"2"))
+    seen_to = Envelope(EPOCH, "n", "/tasks/exit", AnyValue("x.Y", b"3"))
+    missed = [early, seen_to, other]
+    events = EventsService(exchange, exchange.forward, missed=lambda: list(missed), patience=0.2)
+    request = pb.SubscribeRequest(filters=['topic=="/tasks/exit"'])
+    async with aclosing(events.Subscribe(request, Call("/m", {}))) as stream:  # type: ignore[type-var]
+        waiting: Any_ = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        missed[1:2] = [Envelope(EPOCH, "n", "/tasks/exit", AnyValue("x.Y", b"later"))]
+        got = [await asyncio.wait_for(waiting, 5)]
+        await events.Publish(pb.PublishRequest(topic="/tasks/exit", event=EVENT), CALL)
+        got.append(await asyncio.wait_for(anext(stream), 5))
+    assert [item.event.value for item in got] == [b"1", b"v"]
