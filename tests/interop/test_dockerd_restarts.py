@@ -96,6 +96,7 @@ def test_a_client_in_the_foreground_sees_all(place: tuple[RunningDaemon, Docker]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == "1\n"
+        until(lambda: inspect(docker, names[0])["Running"] is True)  # output may be there before dockerd has its answer
         daemon.kill()
         daemon.start()
         rest = client.communicate(timeout=60)[0]
