@@ -25,8 +25,8 @@ from pycontainerd.linux import cgroup
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAUSE = 0.002
-"""Seconds between moves: a grace period is never shorter, so the next one finds the last one's effect."""
+PAUSE = 0.004
+"""Seconds between moves: grace periods take longer, so the next one finds the last one's effect."""
 LINGER = 0.02
 """Seconds the moves go on after the last use, for the next container of a burst."""
 LIMIT = 0.5
