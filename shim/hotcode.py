@@ -129,6 +129,7 @@ pycontainerd/linux/fds.py:read_file
 shim/spec.py:Spec.__init__
 shim/spec.py:_own_pids
 shim/spec.py:_values
+shim/jsontext.py:skip_space
 shim/jsontext.py:first
 shim/spec.py:_cgroups_path
 shim/spec.py:_cgroups_path.<locals>.<listcomp>
@@ -440,42 +441,43 @@ init pid CreateTaskResponse options_of join_shim_cgroup Names Container runtime_
 create_arguments criu_work_path criu step mount_rootfs prepare spec files write_runtime binary remembered Stdio stdio
 ready run_init undo from_oserror create type_url Options rpartition _CRI_OPTIONS unknown no_pivot_root no_new_keyring
 shim_cgroup binary_name root systemd_cgroup criu_image_path task_api_address task_api_version join_all hierarchies
-DEFAULT_ROOT Runtime find access X_OK environ PATH isfile _children _program _environment KeyError encodekey decodevalue
-TypeError surrogateescape exec_id names CREATED state pidfd exit Parked ended starting _value _error _then shim execs
-Turns forgotten over _oom _starting_execs _start_held _alone _sharing container uid gid _NO_STEP mkdir FileExistsError
-mount_all mount_one BaseException reversed unmount UMOUNT_NOFOLLOW MNT_DETACH parse_options _beneath uidmap idmap
-mount_idmapped attach read_only _mount_first finish _SET _CLEAR _PROPAGATION propagation gidmap data MS_REMOUNT
-mount_overlay MS_BIND mount MS_REC overlay _PAGE overlay_layers common_directory E2BIG rstrip abspath _from_directory
-FileNotFoundError _missing_layer PER_MOUNT _remount _read _resolve_user Spec replace read_file LIMIT O_RDONLY _CHUNK
-EFBIG _own_pids own_pids own_oom_score poststart poststop _cgroups_path cgroups_path intel_rdt _values list namespaces
-_VALUE cgroupsPath FIELDS write_file O_CREAT O_TRUNC write_all child outputs _owned _input _logger _sinks _source
-_master _size _attached _logs _started _serial _stdin_closed _open abandon scheme Source _open_logger _open_sinks
-_open_pipes fifo fifo_sink DRIVERS log_sinks items file FileSink none _pipe Input Output wait_ready ConsoleSocket
-pid_file NULL_STDIO hold call handed read_pid adopt release console soon find_cgroup _free_oom_score start log_file
-command current executable status failure json st_size st_dev st_mtime_ns spawn Exit fcntl F_DUPFD_CLOEXEC _HIGH
-POSIX_SPAWN_DUP2 posix_spawn _DEFAULTED outgoing UNSENT drain reap RECORD update from_bytes little _MANY waitpid WNOHANG
-ChildProcessError _ended status_of now WIFSIGNALED WTERMSIG WEXITSTATUS divmod time_ns debug _finish clear born expect
-on_exit open_pid pidfd_open oom_score _join values close_stdin container_id io Envelope Timestamp topic_of QUEUE
-ForwardRequest _send seconds nanos TOPICS EncodeError AttributeError struct_error ONEOFS _check_oneofs _ONE_BYTE
-write_varint timestamp topic event envelope tobytes _stop_timer _connect _failed _EVENTS TIMEOUT Forward _lost cancel
-SOCK_NONBLOCK connect header _UNSENT _disconnect _flush pack WireResponse _put RESPONSE locate HIERARCHIES mounted
-membership _text own v2 beneath all Cgroup unified v1 splitlines any dirs whole unwatch left unregister remove _answered
-Response process take _start_exec _start_init started give _trace_output StartResponse not_found _next ALLOWED aeiou an
-a watch_oom _let_go runs TaskStart forget_when_over restore understood let_go start_fifo basename RUNTIMES _ELF _get_sep
-rfind startfifo NAME RUNNING object _forget _settle STOPPED look _tell TaskOOM OomWatch _group oom_kills _seen _fd
-_woken flat memory oom_kill isdigit inotify eventfd EFD_CLOEXEC EFD_NONBLOCK gc collect THOROUGH trim_malloc TIDY
-malloc_trim precondition _kill_all SIGKILL PAUSED thaw Empty kill MAX_SIGNAL ProcessLookupError pidfd_send_signal
-_kill_rest write_exit TaskExit exit_file replace_file dirname rename exit_status exited_at forget delete _groups scandir
-_remove rmdir is_dir endswith WaitResponse unset _delete_exec _delete_init sleep tuple remove_exec _runtime_delete
-unmount_all _answer TaskDelete DRAIN _BUSY_RETRIES ENOENT ENOTDIR EINVAL _unmount_below EBUSY _BUSY_PAUSE umount2
-get_errno DeleteResponse stop_listening FLUSH stop flushed _leave busy Target SCHEMES unquote _pair journald isalnum
-_none query _buffer_of attributes_of JournalSink Entries Buffer _line_of RotatingFile cri LogSink CriEncoder Encoder
-attributes size_of BUFFER mode blocking isascii _UNITS bkmg MAX_SIZE count_of MAX_FILES flag_of compress true _ATTRIBUTE
-max_size max_files MAX_LINE _busy _users _folder _name makedirs _recover exists curdir isdir ASCII S_ISDIR st_mode
-O_APPEND fstat pread listdir _UNFINISHED _unlink _compress_next _older _compress _PACKED sort _head _tail _rest Stamp
-_stamp _second super __init__ acquire _file _encoder gone pipe set_blocking _chown pipe2 _F_SETPIPE_SZ fchown _full Tail
-tail _blocks _ready _resume _readable read_some _end EIO TAIL note _parts _block _longest _slow escape strftime gmtime Z
-translate _CONTROLS _RARE _rotate ftruncate _one_closed waiting _line attached open_reader open_writer keeper _FLAGS
-S_ISFIFO ENXIO PipeSink open_both _held _terminal _sources _closing _watch _pass _take _writable write_some _close
+DEFAULT_ROOT Runtime find access X_OK environ PATH isfile _children _program _environment LD_LIBRARY_PATH KeyError
+encodekey decodevalue TypeError surrogateescape exec_id names CREATED state pidfd exit Parked ended starting _value
+_error _then shim execs Turns forgotten over _oom _starting_execs _start_held _alone _sharing container uid gid _NO_STEP
+mkdir FileExistsError mount_all mount_one BaseException reversed unmount UMOUNT_NOFOLLOW MNT_DETACH parse_options
+_beneath uidmap idmap mount_idmapped attach read_only _mount_first finish _SET _CLEAR _PROPAGATION propagation gidmap
+data MS_REMOUNT mount_overlay MS_BIND mount MS_REC overlay _PAGE overlay_layers common_directory E2BIG rstrip abspath
+_from_directory FileNotFoundError _missing_layer PER_MOUNT _remount _read _resolve_user Spec replace read_file LIMIT
+O_RDONLY _CHUNK EFBIG _own_pids own_pids own_oom_score poststart poststop _cgroups_path cgroups_path intel_rdt _values
+list namespaces skip_space _SPACES cgroupsPath FIELDS write_file O_CREAT O_TRUNC write_all child outputs _owned _input
+_logger _sinks _source _master _size _attached _logs _started _serial _stdin_closed _open abandon scheme Source
+_open_logger _open_sinks _open_pipes fifo fifo_sink DRIVERS log_sinks items file FileSink none _pipe Input Output
+wait_ready ConsoleSocket pid_file NULL_STDIO hold call handed read_pid adopt release console soon find_cgroup
+_free_oom_score start log_file command current executable status failure json st_size st_dev st_mtime_ns spawn Exit
+fcntl F_DUPFD_CLOEXEC _HIGH POSIX_SPAWN_DUP2 posix_spawn _DEFAULTED outgoing UNSENT drain reap RECORD update from_bytes
+little _MANY waitpid WNOHANG ChildProcessError _ended status_of now WIFSIGNALED WTERMSIG WEXITSTATUS divmod time_ns
+debug _finish clear born expect on_exit open_pid pidfd_open oom_score _join values close_stdin container_id io Envelope
+Timestamp topic_of QUEUE ForwardRequest _send seconds nanos TOPICS EncodeError AttributeError struct_error ONEOFS
+_check_oneofs _ONE_BYTE write_varint timestamp topic event envelope tobytes _stop_timer _connect _failed _EVENTS TIMEOUT
+Forward _lost cancel SOCK_NONBLOCK connect header _UNSENT _disconnect _flush pack WireResponse _put RESPONSE locate
+HIERARCHIES mounted membership _text own v2 beneath all Cgroup unified v1 splitlines any dirs whole unwatch left
+unregister remove _answered Response process take _start_exec _start_init started give _trace_output StartResponse
+not_found _next ALLOWED aeiou an a watch_oom _let_go runs TaskStart forget_when_over restore understood let_go
+start_fifo basename RUNTIMES _ELF _get_sep rfind startfifo NAME RUNNING object _forget _settle STOPPED look _tell
+TaskOOM OomWatch _group oom_kills _seen _fd _woken flat memory oom_kill isdigit inotify eventfd EFD_CLOEXEC EFD_NONBLOCK
+gc collect THOROUGH trim_malloc TIDY malloc_trim precondition _kill_all SIGKILL PAUSED thaw Empty kill MAX_SIGNAL
+ProcessLookupError pidfd_send_signal _kill_rest write_exit TaskExit exit_file replace_file dirname rename exit_status
+exited_at forget delete _groups scandir _remove rmdir is_dir endswith WaitResponse unset _delete_exec _delete_init sleep
+tuple remove_exec _runtime_delete unmount_all _answer TaskDelete DRAIN _BUSY_RETRIES ENOENT ENOTDIR EINVAL
+_unmount_below EBUSY _BUSY_PAUSE umount2 get_errno DeleteResponse stop_listening FLUSH stop flushed _leave busy Target
+SCHEMES unquote _pair journald isalnum _none query _buffer_of attributes_of JournalSink Entries Buffer _line_of
+RotatingFile cri LogSink CriEncoder Encoder attributes size_of BUFFER mode blocking isascii _UNITS bkmg MAX_SIZE
+count_of MAX_FILES flag_of compress true _ATTRIBUTE max_size max_files MAX_LINE _busy _users _folder _name makedirs
+_recover exists curdir isdir ASCII S_ISDIR st_mode O_APPEND fstat pread listdir _UNFINISHED _unlink _compress_next
+_older _compress _PACKED sort _head _tail _rest Stamp _stamp _second super __init__ acquire _file _encoder gone pipe
+set_blocking _chown pipe2 _F_SETPIPE_SZ fchown _full Tail tail _blocks _ready _resume _readable read_some _end EIO TAIL
+note _parts _block _longest _slow escape strftime gmtime Z translate _CONTROLS _RARE _rotate ftruncate _one_closed
+waiting _line attached open_reader open_writer keeper _FLAGS S_ISFIFO ENXIO PipeSink open_both _held _terminal _sources
+_closing _watch _pass _take _writable write_some _close
 """
 """The names of attributes and globals in them."""

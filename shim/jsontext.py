@@ -15,6 +15,7 @@ quote = encode_basestring_ascii
 """A string as a JSON string, quotes included, in ASCII."""
 
 _SPACE = " \t\r\n"
+_SPACES = tuple(_SPACE)
 
 
 class _Context:
@@ -46,12 +47,19 @@ def loads(data: bytes | str) -> Any:
     return value
 
 
-def first(text: str) -> Any:
-    """The JSON value with which a text begins, whatever follows; None when it begins with none."""
+def first(text: str, at: int = 0) -> Any:
+    """The JSON value that begins at a place in a text, whatever follows; None when none begins there."""
     try:
-        return _scan(text, len(text) - len(text.lstrip(_SPACE)))[0]
+        return _scan(text, skip_space(text, at))[0]
     except (StopIteration, SystemError, ImportError, RecursionError, ValueError):
         return None
+
+
+def skip_space(text: str, at: int) -> int:
+    """The first place from here on that is no space."""
+    while text[at : at + 1] in _SPACES:
+        at += 1
+    return at
 
 
 def dumps(value: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pycontainerd.linux.fds import read_file, replace_file
 from shim.errors import from_oserror, invalid
-from shim.jsontext import dumps, first, loads
+from shim.jsontext import dumps, first, loads, skip_space
 from shim.users import GROUP_ADD, resolve
 
 TYPE_CHECKING = False
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIMIT = 32 << 20
-_VALUE = 8192
-"""Characters of the longest value that is looked at."""
 GROUP_ANNOTATIONS = ("io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id")
 
 
@@ -131,10 +129,9 @@ def _values(text: str, key: str) -> Iterator[Any]:
     quoted = f'"{key}"'
     at = -1
     while (at := text.find(quoted, at + 1)) >= 0:
-        start = at + len(quoted)
-        rest = text[start : start + _VALUE].lstrip()
-        if rest.startswith(":"):
-            yield first(rest[1:])
+        colon = skip_space(text, at + len(quoted))
+        if text.startswith(":", colon):
+            yield first(text, colon + 1)
 
 
 def _dict(document: dict[str, Any], key: str) -> dict[str, Any]:
