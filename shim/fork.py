@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 def undress(keep: tuple[int, ...]) -> None:
-    """Drop what belongs to the template: descriptors but `keep`, directory, signals. Raises OSError."""
+    """Drop what belongs to the template: descriptors but `keep`, signals. Raises OSError.
+
+    What does the template no harm, its main has done for all that it forks.
+    """
     fds.null_stdio()
     fds.close_all_but((0, 1, 2, *keep))
-    signals.default(signals.SIGINT)  # the template has the others at their defaults; see its main
-    os.chdir("/")
-    os.umask(0o022)
+    signals.default(signals.SIGINT)
     prctl.set_subreaper()
 
 

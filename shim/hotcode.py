@@ -285,6 +285,11 @@ pycontainerd/linux/fds.py:replace_file
 shim/process.py:Process.finish
 shim/task/delete.py:forget_when_over.<locals>.<lambda>
 pycontainerd/wire/messages/events_task.py:TaskExit.__init__
+pycontainerd/wire/messages/task_v3.py:WaitRequest.__init__
+shim/task/query.py:wait
+shim/process.py:Process.exit_status
+shim/process.py:Process.exited_at
+pycontainerd/wire/messages/task_v3.py:WaitResponse.__init__
 shim/task/delete.py:forget_when_over.<locals>.<lambda>.<locals>.<lambda>
 shim/task/delete.py:_forget
 shim/forget.py:forget
@@ -295,11 +300,6 @@ shim/forget.py:forget.<locals>.<listcomp>
 shim/forget.py:forget.<locals>.<genexpr>
 shim/forget.py:_remove
 shim/task/delete.py:forget_when_over.<locals>.over
-pycontainerd/wire/messages/task_v3.py:WaitRequest.__init__
-shim/task/query.py:wait
-shim/process.py:Process.exit_status
-shim/process.py:Process.exited_at
-pycontainerd/wire/messages/task_v3.py:WaitResponse.__init__
 pycontainerd/wire/messages/task_v3.py:DeleteRequest.__init__
 shim/task/delete.py:delete
 shim/task/delete.py:_delete_init
@@ -412,32 +412,32 @@ shim/stdio/input.py:Source.release
 """`path:qualified name`, our own paths below the directory of the packages."""
 WORDS = """\
 undress socket fileno Embryo select poll register POLLIN idle len _wake os _exit fds null_stdio close_all_but signals
-default SIGINT chdir umask prctl set_subreaper open O_RDWR O_CLOEXEC dup2 close sorted set closerange _MAX_FD _signal
-signal SIG_DFL libc _PR_SET_CHILD_SUBREAPER int oserror Log log Loop loop Children children become LEVELS get lower
-threshold fields _log epoll _epoll _watched _timers _soon _running turns _loop _waiting _early _holds on_terminate
-signalfd SIGCHLD SIGTERM _signals watch READ _signalled _set_of sigprocmask _SIG_BLOCK ctypes byref _SFD_NONBLOCK
-_SFD_CLOEXEC _Set bits modify shared _accept write _TAKEN _receive Birth default_runtime live receive_fds MESSAGE
+default SIGINT prctl set_subreaper open O_RDWR O_CLOEXEC dup2 close sorted set closerange _MAX_FD _signal signal SIG_DFL
+libc _PR_SET_CHILD_SUBREAPER int oserror Log log Loop loop Children children become LEVELS get lower threshold fields
+_log epoll _epoll _watched _timers _soon _running turns _loop _waiting _early _holds on_terminate signalfd SIGCHLD
+SIGTERM _signals watch READ _signalled _set_of sigprocmask _SIG_BLOCK _SFD_NONBLOCK _SFD_CLOEXEC to_bytes _WORD sys
+byteorder bytes _SET modify shared _accept write _TAKEN _receive Birth default_runtime live receive_fds MESSAGE
 ConnectionResetError TimeoutError recvmsg _socket CMSG_SPACE MSG_CMSG_CLOEXEC SOL_SOCKET SCM_RIGHTS extend struct unpack
 i _control _default_runtime _born run loads isinstance dict ValueError _become ShimRequest OSError RpcError refuse send
-dumps getpid encode seq bytes decode lstrip _SPACE _scan StopIteration value SystemError ImportError RecursionError
-strip str _OPTIONAL namespace id bundle removeprefix events grpc_address log_level oom_score_adj cgroup runtime
-runtime_root program program_identity info default_binary Sealed pop listen unlink path identity fd SOCK_STREAM
-SOCK_CLOEXEC fsencode PATH_LIMIT AF_UNIX bind errno answers strerror fspath _open_log set_name set_oom_score join
-O_NONBLOCK O_NOFOLLOW _PR_SET_NAME O_WRONLY self quote make_encoder _refuse encode_basestring_ascii Publisher Defaults
-Shim Server Service Life shutdown terminate later LONELY check tidy hit _address _namespace _queue FrameReader _frames
-bytearray _unsent _stream _attempts _timer _idle _buffer _skip journal defaults containers creating _shim _service
-_listener connections setblocking _server _inode _turns _tidied _ending stat st_ino Timer time monotonic heappush at
-_act _armed _hit turn _timeout _BATCH _guard heappop fire max Exception error type __name__ where accept BlockingIOError
-peer_uid getuid warn append Connection getsockopt SO_PEERCRED ServerSession _session _owner _active _streams _last_id
-_out pending WRITE _write read BLOCK receive Request _request feed _frame min HEADER_SIZE _HEADER unpack_from
-MAX_PAYLOAD Frame memoryview stream_id kind flags length payload _reject RESOURCE_EXHAUSTED oversized REQUEST _put_error
-INVALID_ARGUMENT DATA _data WireRequest DecodeError bool REMOTE_OPEN _OPEN REMOTE_CLOSED _HALF_CLOSED _UNARY cast merge
-stores MAX_DEPTH IndexError TYPE UnicodeDecodeError reason B service method timeout_nano metadata _linked _link read_tag
-skip read_length read_varint range _MASK64 load _cls partition __import__ _PACKAGE split getattr key timeout_ns serve
-message Message return None respond code text fail _method invalid PLAIN _defect _steps TRACED SERVICES unimplemented
-rootfs terminal stdin stdout stderr checkpoint parent_checkpoint options source target trace_of first TRACE_HEADER drive
-on _rooted Any parse Trace NONE next done then startswith already_exists add _create discard publish TaskCreate TaskIO
-init pid CreateTaskResponse options_of join_shim_cgroup Names Container runtime_of Process Owner io_uid io_gid owner
+dumps getpid encode seq decode lstrip _SPACE _scan StopIteration value SystemError ImportError RecursionError strip str
+_OPTIONAL namespace id bundle removeprefix events grpc_address log_level oom_score_adj cgroup runtime runtime_root
+program program_identity info default_binary Sealed pop listen unlink path identity fd SOCK_STREAM SOCK_CLOEXEC fsencode
+PATH_LIMIT AF_UNIX umask bind errno answers strerror fspath _open_log set_name set_oom_score join O_NONBLOCK O_NOFOLLOW
+_PR_SET_NAME O_WRONLY self quote make_encoder _refuse encode_basestring_ascii Publisher Defaults Shim Server Service
+Life shutdown terminate later LONELY check tidy hit _address _namespace _queue FrameReader _frames bytearray _unsent
+_stream _attempts _timer _idle _buffer _skip journal defaults containers creating _shim _service _listener connections
+setblocking _server _inode _turns _tidied _ending stat st_ino Timer time monotonic heappush at _act _armed _hit turn
+_timeout _BATCH _guard heappop fire max Exception error type __name__ where accept BlockingIOError peer_uid getuid warn
+append Connection getsockopt SO_PEERCRED ServerSession _session _owner _active _streams _last_id _out pending WRITE
+_write read BLOCK receive Request _request feed _frame min HEADER_SIZE _HEADER unpack_from MAX_PAYLOAD Frame memoryview
+stream_id kind flags length payload _reject RESOURCE_EXHAUSTED oversized REQUEST _put_error INVALID_ARGUMENT DATA _data
+WireRequest DecodeError bool REMOTE_OPEN _OPEN REMOTE_CLOSED _HALF_CLOSED _UNARY cast merge stores MAX_DEPTH IndexError
+TYPE UnicodeDecodeError reason B service method timeout_nano metadata _linked _link read_tag skip read_length
+read_varint range _MASK64 load _cls partition __import__ _PACKAGE split getattr key timeout_ns serve message Message
+return None respond code text fail _method invalid PLAIN _defect _steps TRACED SERVICES unimplemented rootfs terminal
+stdin stdout stderr checkpoint parent_checkpoint options source target trace_of first TRACE_HEADER drive on _rooted Any
+parse Trace NONE next done then startswith already_exists add _create discard publish TaskCreate TaskIO init pid
+CreateTaskResponse options_of join_shim_cgroup Names Container runtime_of Process Owner io_uid io_gid owner
 create_arguments criu_work_path criu step mount_rootfs prepare spec files write_runtime binary remembered Stdio stdio
 ready run_init undo from_oserror create type_url Options rpartition _CRI_OPTIONS unknown no_pivot_root no_new_keyring
 shim_cgroup binary_name root systemd_cgroup criu_image_path task_api_address task_api_version join_all hierarchies
@@ -445,8 +445,8 @@ DEFAULT_ROOT Runtime find access X_OK environ PATH isfile _children _program _en
 encodekey decodevalue TypeError surrogateescape exec_id names CREATED state pidfd exit Parked ended starting _value
 _error _then shim execs Turns forgotten over _oom _starting_execs _start_held _alone _sharing container uid gid _NO_STEP
 mkdir FileExistsError mount_all mount_one BaseException reversed unmount UMOUNT_NOFOLLOW MNT_DETACH parse_options
-_beneath uidmap idmap mount_idmapped attach read_only _mount_first finish _SET _CLEAR _PROPAGATION propagation gidmap
-data MS_REMOUNT mount_overlay MS_BIND mount MS_REC overlay _PAGE overlay_layers common_directory E2BIG rstrip abspath
+_beneath uidmap idmap mount_idmapped attach read_only _mount_first finish _CLEAR _PROPAGATION propagation gidmap data
+MS_REMOUNT mount_overlay MS_BIND mount MS_REC overlay _PAGE overlay_layers common_directory E2BIG rstrip abspath
 _from_directory FileNotFoundError _missing_layer PER_MOUNT _remount _read _resolve_user Spec replace read_file LIMIT
 O_RDONLY _CHUNK EFBIG _own_pids own_pids own_oom_score poststart poststop _cgroups_path cgroups_path intel_rdt _values
 list namespaces skip_space _SPACES cgroupsPath FIELDS write_file O_CREAT O_TRUNC write_all child outputs _owned _input
@@ -467,10 +467,10 @@ start_fifo basename RUNTIMES _ELF _get_sep rfind startfifo NAME RUNNING object _
 TaskOOM OomWatch _group oom_kills _seen _fd _woken flat memory oom_kill isdigit inotify eventfd EFD_CLOEXEC EFD_NONBLOCK
 gc collect THOROUGH trim_malloc TIDY malloc_trim precondition _kill_all SIGKILL PAUSED thaw Empty kill MAX_SIGNAL
 ProcessLookupError pidfd_send_signal _kill_rest write_exit TaskExit exit_file replace_file dirname rename exit_status
-exited_at forget delete _groups scandir _remove rmdir is_dir endswith WaitResponse unset _delete_exec _delete_init sleep
+exited_at WaitResponse unset forget delete _groups scandir _remove rmdir is_dir endswith _delete_exec _delete_init sleep
 tuple remove_exec _runtime_delete unmount_all _answer TaskDelete DRAIN _BUSY_RETRIES ENOENT ENOTDIR EINVAL
-_unmount_below EBUSY _BUSY_PAUSE umount2 get_errno DeleteResponse stop_listening FLUSH stop flushed _leave busy Target
-SCHEMES unquote _pair journald isalnum _none query _buffer_of attributes_of JournalSink Entries Buffer _line_of
+_unmount_below EBUSY _BUSY_PAUSE umount2 ctypes get_errno DeleteResponse stop_listening FLUSH stop flushed _leave busy
+Target SCHEMES unquote _pair journald isalnum _none query _buffer_of attributes_of JournalSink Entries Buffer _line_of
 RotatingFile cri LogSink CriEncoder Encoder attributes size_of BUFFER mode blocking isascii _UNITS bkmg MAX_SIZE
 count_of MAX_FILES flag_of compress true _ATTRIBUTE max_size max_files MAX_LINE _busy _users _folder _name makedirs
 _recover exists curdir isdir ASCII S_ISDIR st_mode O_APPEND fstat pread listdir _UNFINISHED _unlink _compress_next

@@ -164,6 +164,8 @@ def main() -> None:
     prctl.set_name("pycontainerd-template")
     signals.reset()
     signals.ignore(signals.SIGPIPE, signals.SIGXFSZ, signals.SIGINT)  # a terminal's ^C is meant for the daemon
+    os.chdir("/")
+    os.umask(0o022)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.dup2(null, 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found,unused-ignore]
-import ctypes
 import os
+import sys
 
 from pycontainerd.linux.libc import libc, oserror, syscall
 
@@ -19,27 +19,25 @@ RECORD = 128
 
 _SFD_NONBLOCK, _SFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _SIG_BLOCK, _SIG_UNBLOCK, _SIG_SETMASK = 0, 1, 2
+_WORD, _SET = 8, 128
 _THREADS = (32, 33)
 _SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134}
 
 
-class _Set(ctypes.Structure):
-    _fields_ = [("bits", ctypes.c_ulong * (1024 // (8 * ctypes.sizeof(ctypes.c_ulong))))]
-
-
-def _set_of(numbers: Iterable[int]) -> _Set:
-    made = _Set()
+def _set_of(numbers: Iterable[int]) -> bytes:
+    """A sigset_t; bytes, as a structure of ctypes would have every shim copy a part of that module's tables."""
+    mask = 0
     for number in numbers:
-        made.bits[0] |= 1 << (number - 1)
-    return made
+        mask |= 1 << (number - 1)
+    return mask.to_bytes(_WORD, sys.byteorder) + bytes(_SET - _WORD)
 
 
 def signalfd(numbers: Iterable[int]) -> int:
     """Block these signals and return a non-blocking descriptor from which they are read instead. Raises OSError."""
     mask = _set_of(numbers)
-    if libc.sigprocmask(_SIG_BLOCK, ctypes.byref(mask), None) < 0:
+    if libc.sigprocmask(_SIG_BLOCK, mask, None) < 0:
         raise oserror("block signals")
-    fd = int(libc.signalfd(-1, ctypes.byref(mask), _SFD_NONBLOCK | _SFD_CLOEXEC))
+    fd = int(libc.signalfd(-1, mask, _SFD_NONBLOCK | _SFD_CLOEXEC))
     if fd < 0:
         raise oserror("signalfd")
     return fd
@@ -47,7 +45,7 @@ def signalfd(numbers: Iterable[int]) -> int:
 
 def unblock(*numbers: int) -> None:
     """Let these signals through again."""
-    libc.sigprocmask(_SIG_UNBLOCK, ctypes.byref(_set_of(numbers)), None)
+    libc.sigprocmask(_SIG_UNBLOCK, _set_of(numbers), None)
 
 
 def drain(fd: int) -> set[int]:
@@ -63,8 +61,7 @@ def drain(fd: int) -> set[int]:
 
 def reset() -> None:
     """Unblock every signal and give each its default disposition, as after login."""
-    empty = _Set()
-    libc.sigprocmask(_SIG_SETMASK, ctypes.byref(empty), None)
+    libc.sigprocmask(_SIG_SETMASK, _set_of(()), None)
     for number in range(1, SIGRTMAX + 1):
         if number in (SIGKILL, SIGSTOP, *_THREADS):
             continue
