@@ -77,7 +77,14 @@ class _Life:
         os.mkdir(bundle, 0o700)
         write_file(f"{bundle}/config.json", _SPEC)
         self._init = self._wait_at_fifo()
-        write_file(f"{bundle}/init.pid", b"%d" % self._init)
+        try:
+            write_file(f"{bundle}/init.pid", b"%d" % self._init)
+            return self._play()
+        finally:
+            self._end()
+
+    def _play(self) -> bool:
+        bundle = self._bundle
         embryo = Embryo()
         daemon = Server(embryo.loop, _Daemon(), listen(f"{bundle}/d"), embryo.log)
         try:
@@ -93,7 +100,6 @@ class _Life:
             for connection in tuple(daemon.connections):
                 connection.close()
             embryo.close()
-            self._end()
 
     def _wait_at_fifo(self) -> int:
         """What init does: wait at the FIFO to be let go. Its pid."""
@@ -124,11 +130,12 @@ class _Life:
         ]
 
     def _end(self) -> None:
-        """Init may be left when the play was broken off."""
+        """Init may be left when the play was broken off. Once it was reaped its number may be somebody else's."""
         try:
-            os.kill(self._init, signals.SIGKILL)
-            os.waitpid(self._init, 0)
-        except (ProcessLookupError, ChildProcessError):
+            if os.waitpid(self._init, os.WNOHANG)[0] == 0:
+                os.kill(self._init, signals.SIGKILL)
+                os.waitpid(self._init, 0)
+        except ChildProcessError:
             pass
         _remove(self._state)
 
