@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from benchmarks import peers
 from benchmarks.cycle import Api
 from benchmarks.memory import processes
 from benchmarks.report import Report, Row
@@ -77,4 +78,4 @@ def run(report: Report, ours: str, theirs: str, chain: str, count: int = 20) -> 
     """Both daemons, as they come and on the same runtime."""
     for label, mine, other in (("as it comes (crun | runc)", "", ""), ("same runtime (runc)", "runc", "runc")):
         us, them = measure(ours, mine, chain, count), measure(theirs, other, chain, count)
-        report.add(Row(f"processor time of a cycle, {label}", us, them, "ms", "containerd 1.6"))
+        report.add(Row(f"processor time of a cycle, {label}", us, them, "ms", peers.their_name()))

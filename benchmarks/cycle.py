@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 
+from benchmarks import peers
 from benchmarks.report import Report, Row, median
 from pycontainerd.api.containers.v1 import containers_pb2 as containers
 from pycontainerd.api.leases.v1 import leases_pb2 as leases
@@ -158,6 +159,6 @@ def run(report: Report, ours: str, theirs: str, chain: str, count: int = 30) -> 
         first, second = bars[label[:2]]
         what = f"no filter, {label}"
         one = timed(us, them, chain, count)
-        report.add(Row(f"cycle, one at a time, {what}", *one, "ms", "containerd 1.6", first))
+        report.add(Row(f"cycle, one at a time, {what}", *one, "ms", peers.their_name(), first))
         four = rates(us, them, chain, 4 * count)
-        report.add(Row(f"cycle, four at a time, {what}", *four, "/s", "containerd 1.6", second))
+        report.add(Row(f"cycle, four at a time, {what}", *four, "/s", peers.their_name(), second))

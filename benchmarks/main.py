@@ -1,4 +1,7 @@
-"""Run the benchmarks: ``python -m benchmarks.main [PART…] [--quick] [--write]``; the parts are in ``PARTS``."""
+"""Run the benchmarks: ``python -m benchmarks.main [PART…] [--quick] [--write[=FILE]]``; the parts are in ``PARTS``.
+
+The peers are those that ``PATH`` finds first.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,20 @@ def networked(report: Report, wanted: list[str], archive: Path, chain: str, *, q
         traffic.run(report, archive, 6 if quick else 20, 50 if quick else 1000)
 
 
+def _target() -> Path | None:
+    """The file to write, in this directory, None for none."""
+    for word in sys.argv[1:]:
+        flag, _, name = word.partition("=")
+        if flag == "--write":
+            return Path(__file__).with_name(name or "RESULTS.md")
+    return None
+
+
 def main() -> None:
     """Run the parts named on the command line, or all."""
     wanted = [part for part in PARTS if part in sys.argv[1:]] or list(PARTS)
     quick = "--quick" in sys.argv
-    report = Report(path=Path(__file__).with_name("RESULTS.md") if "--write" in sys.argv else None)
+    report = Report(path=_target())
     with ExitStack() as stack:
         stack.callback(cpu.clean)
         work = stack.enter_context(peers.scratch("run"))

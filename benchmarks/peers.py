@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -102,6 +103,13 @@ def our_daemon(extra: str = "") -> Iterator[Daemon]:
         argv = [str(BIN / "pycontainerd"), "--config", str(config), "--root", str(path / "root")]
         argv += ["--state", str(path / "state"), "--address", address, "--log-level", "warn"]
         yield from _served(Daemon("pycontainerd", argv, address, path / "log"))
+
+
+@functools.cache
+def their_name() -> str:
+    """The containerd that is found first, and its minor version."""
+    words = subprocess.check_output(["containerd", "--version"], text=True).split()
+    return "containerd " + ".".join(words[2].lstrip("v").split(".")[:2])
 
 
 @contextmanager

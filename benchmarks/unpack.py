@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from benchmarks import peers
 from benchmarks.images import large
 from benchmarks.peers import scratch
 from benchmarks.report import Report, Row, median
@@ -37,7 +38,7 @@ def run(report: Report, ours: str, theirs: str, count: int = 3) -> None:
                 timed(ours, archive, count),
                 timed(theirs, archive, count),
                 "s",
-                "containerd 1.6",
+                peers.their_name(),
                 "≤ 0.8",
             )
         )
