@@ -30,14 +30,15 @@ def pss(pid: int) -> float:
     return 0.0
 
 
-def shims(folder: str) -> float:
-    """Total PSS in MB of the shims (and the template) of the daemon whose files are in ``folder``."""
+def shims(folder: str) -> tuple[float, float]:
+    """PSS in MB of the shims and the template of the daemon whose files are in ``folder``; and of the waiting shim."""
     words = ("containerd-shim", "shim.template")
     found = [(pid, line) for pid, line in processes() if any(word in line for word in words)]
     ours = {pid for pid, line in found if uses(pid, line, folder)}
     # The shim that waits for the next container writes nowhere yet: it holds the template's end of the socket.
     ends = {end for pid in ours if (end := _link(pid, 3)).startswith("socket:")}
-    return sum(pss(pid) for pid, _ in found if pid in ours or _link(pid, 3) in ends)
+    waiting = {pid for pid, _ in found if pid not in ours and _link(pid, 3) in ends}
+    return sum(map(pss, ours)), sum(map(pss, waiting))
 
 
 def uses(pid: int, line: str, folder: str) -> bool:
@@ -53,8 +54,8 @@ def _link(pid: int, fd: int) -> str:
         return ""
 
 
-def measure(address: str, chain: str, count: int) -> float:
-    """MB a shim once ``count`` containers run."""
+def measure(address: str, chain: str, count: int) -> tuple[float, float]:
+    """MB a shim once ``count`` containers run, the template shared out; and with the waiting shim shared out, too."""
     api = Api(address)
     names = []
     try:
@@ -62,7 +63,8 @@ def measure(address: str, chain: str, count: int) -> float:
             name, mounts = api.make(["/bin/sleep", "1000"], chain)
             api.start(name, mounts)
             names.append(name)
-        return shims(str(Path(address).parent)) / count
+        used, waiting = shims(str(Path(address).parent))
+        return used / count, (used + waiting) / count
     finally:
         for name in names:
             api.finish(name, kill=True)
@@ -70,5 +72,7 @@ def measure(address: str, chain: str, count: int) -> float:
 
 def run(report: Report, ours: str, theirs: str, chain: str, count: int = 20) -> None:
     """Both sides with the same number of containers. Our template outlives a run, so it is started within it."""
-    us, them = measure(ours, chain, count), measure(theirs, chain, count)
-    report.add(Row(f"shim PSS, {count} containers, each", us, them, "MB", "containerd-shim-runc-v2", "≤ 2.5 MB"))
+    (us, more), (them, _) = measure(ours, chain, count), measure(theirs, chain, count)
+    what, peer = f"shim PSS, {count} containers, each, the template's share included", "containerd-shim-runc-v2"
+    report.add(Row(what, us, them, "MB", peer, "≤ 2.5 MB"))
+    report.add(Row("the same, and the share of the shim that waits for the next", more, them, "MB", peer))
