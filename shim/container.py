@@ -113,8 +113,8 @@ class Container:
         process.pending = ended
         if process is self.init:
             self.over.set()
-        if process is self.init and process.starting and self._start_held < 0:
-            self._start_held = hold(self.runtime.start_fifo(self.id))
+            if process.starting and self._start_held < 0:
+                self._start_held = hold(self.runtime.start_fifo(self.id))
         if process is self.init and not (self.spec and self.spec.own_pids):
             # nothing else would end them: without a pid namespace of its own the kernel does not
             self._kill_rest()

@@ -34,9 +34,8 @@ _scan = make_scanner(_Context)  # type: ignore[arg-type]
 def loads(data: bytes | str) -> Any:
     """The value of a JSON text in UTF-8. Raises ValueError."""
     text = data.decode() if isinstance(data, bytes) else data
-    start = len(text) - len(text.lstrip(_SPACE))
     try:
-        value, end = _scan(text, start)
+        value, end = _scan(text, skip_space(text, 0))
     except StopIteration as stop:
         raise ValueError(f"not JSON at character {stop.value}") from None
     except (SystemError, ImportError, RecursionError):

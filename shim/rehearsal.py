@@ -17,6 +17,7 @@ import select
 
 from pycontainerd.linux import signals
 from pycontainerd.linux.fds import write_file
+from pycontainerd.linux.tree import remove_tree
 from pycontainerd.wire import failpoint, ttrpc
 from pycontainerd.wire.messages import google, task_v3, types_runc
 from pycontainerd.wire.messages import ttrpc as wire
@@ -38,17 +39,19 @@ LIVES = 12
 """CPython 3.11 rewrites a function with its eighth call, and each instruction when it is next run."""
 _LIMIT = 2.0
 _PROGRAMS = ("/usr/bin/true", "/bin/true")
+_FOLDER = "pycontainerd-rehearsal"
 _ID = "rehearsal"
 _SPEC = b'{"ociVersion":"1.0.2","linux":{"cgroupsPath":"/rehearsal","namespaces":[{"type":"pid"}]}}'
 
 
 def rehearse(parent: str = "/run") -> int:
     """Play; how many lives came to their end. Uses, and removes, a directory below `parent`."""
-    folder = f"{parent}/pycontainerd-rehearsal.{os.getpid()}"
+    folder = f"{parent}/{_FOLDER}.{os.getpid()}"
     armed = failpoint.suspend()
     played = 0
-    _remove(folder)  # of a process that had this number and was killed
     try:
+        _tidy(parent)
+        _remove(folder)  # of one that had our number
         os.mkdir(folder, 0o700)
         os.symlink(next(path for path in _PROGRAMS if os.path.exists(path)), f"{folder}/{RUNTIMES[0]}")
         while played < LIVES and _Life(f"{folder}/{played}", folder).played():
@@ -190,12 +193,14 @@ class _Client:
 def _remove(path: str) -> None:
     """Remove a directory and what is in it, as far as that is possible."""
     try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    _remove(entry.path)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(path)
+        remove_tree(path)
     except OSError:
         pass
+
+
+def _tidy(parent: str) -> None:
+    """Remove what was left by templates that were killed while they played."""
+    for name in os.listdir(parent):
+        stem, _, pid = name.rpartition(".")
+        if stem == _FOLDER and not os.path.exists(f"/proc/{pid}/stat"):
+            _remove(f"{parent}/{name}")

@@ -6,8 +6,6 @@ import json
 import os
 import pty
 import select
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import RunningDaemon
-from tests.support.dockerd import EDITIONS, Docker, running_dockerd
+from tests.support.dockerd import EDITIONS, IMAGE, Docker, load_small_image, running_dockerd, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "busybox_image.py"
-IMAGE = "interop/busybox:latest"
 
 
 @pytest.fixture(scope="module", params=EDITIONS)
@@ -32,10 +28,8 @@ def docker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     if edition.missing:
         pytest.skip(edition.missing)
     directory = tmp_path_factory.mktemp("dockerd")
-    archive = directory / "busybox.tar"
-    subprocess.run([sys.executable, str(SCRIPT), str(archive), IMAGE], check=True)
     with RunningDaemon() as daemon, running_dockerd(directory, daemon.address, edition) as cli:
-        cli("load", "-i", str(archive))
+        load_small_image(cli, directory)
         yield cli
 
 
@@ -45,14 +39,6 @@ def name(docker: Docker, request: pytest.FixtureRequest) -> Iterator[str]:
     value = request.node.originalname
     yield value
     docker("rm", "-f", value, check=False)
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.1)
 
 
 def state(docker: Docker, name: str) -> dict[str, object]:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.daemon import RunningDaemon
-from tests.support.dockerd import EDITIONS, Docker, running_dockerd
+from tests.support.dockerd import EDITIONS, IMAGE, Docker, load_small_image, running_dockerd, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "busybox_image.py"
-IMAGE = "interop/busybox:latest"
 
 
 @pytest.fixture(scope="module", params=EDITIONS)
@@ -32,10 +28,8 @@ def place(
     if edition.missing:
         pytest.skip(edition.missing)
     directory = tmp_path_factory.mktemp("dockerd")
-    archive = directory / "busybox.tar"
-    subprocess.run([sys.executable, str(SCRIPT), str(archive), IMAGE], check=True)
     with RunningDaemon() as daemon, running_dockerd(directory, daemon.address, edition) as docker:
-        docker("load", "-i", str(archive))
+        load_small_image(docker, directory)
         yield daemon, docker
 
 
@@ -45,14 +39,6 @@ def names(place: tuple[RunningDaemon, Docker], request: pytest.FixtureRequest) -
     values = [f"{request.node.originalname}-{number}" for number in range(3)]
     yield values
     place[1]("rm", "-f", *values, check=False)
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.2)
 
 
 def inspect(docker: Docker, name: str) -> dict[str, object]:

@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.support.daemon import ROOT
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+SCRIPT = ROOT / "scripts" / "busybox_image.py"
+IMAGE = "interop/busybox:latest"
 DOCKERD = "/usr/sbin/dockerd"
 DOCKER = "/usr/bin/docker"
 
@@ -102,3 +107,18 @@ def running_dockerd(directory: Path, containerd_address: str, edition: Edition |
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def load_small_image(docker: Docker, directory: Path) -> None:
+    """Load `IMAGE`, a busybox that is made in the directory."""
+    archive = directory / "busybox.tar"
+    subprocess.run([sys.executable, str(SCRIPT), str(archive), IMAGE], check=True)
+    docker("load", "-i", str(archive))
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.1)

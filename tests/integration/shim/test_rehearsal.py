@@ -22,6 +22,7 @@ import shim.template
 from pycontainerd.wire import failpoint
 from shim.rehearsal import LIVES, rehearse
 failpoint.arm("shim.ready", "crash")
+os.makedirs(sys.argv[2] + "/pycontainerd-rehearsal.4194305/0")  # no process can have that number
 before = set(os.listdir("/proc/self/fd"))
 assert rehearse(sys.argv[2]) == LIVES
 gc.collect()

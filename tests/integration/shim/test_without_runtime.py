@@ -134,7 +134,7 @@ def test_a_hook_after_the_start_is_run(host: Host, program: Path) -> None:
     box.delete()
 
 
-def test_what_died_before_its_start_cannot_be_started(host: Host, program: Path) -> None:
+def test_what_died_before_its_start_is_over_and_forgotten(host: Host, program: Path) -> None:
     box = host.shim("one", ["/bin/sleep", "1000"])
     pid = box.create(options=options(box, program))
     os.kill(pid, signal.SIGKILL)
